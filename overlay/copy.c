@@ -1,0 +1,204 @@
+#include "config.h"
+
+#include "overlay/copy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "overlay/beneath.h"
+#include "overlay/copydata.h"
+#include "overlay/xattr.h"
+
+/* ---- making the new object ---------------------------------------------- */
+
+static int make_symlink(int fd, int to_dir, const char *name)
+{
+	char target[PATH_MAX];
+	ssize_t len = readlinkat(fd, "", target, sizeof(target));
+
+	if (len < 0)
+		return -errno;
+	if (len == sizeof(target))
+		return -ENAMETOOLONG;
+	target[len] = '\0';
+	return symlinkat(target, to_dir, name) < 0 ? -errno : 0;
+}
+
+static void remove_object(int to_dir, const char *name, mode_t mode)
+{
+	unlinkat(to_dir, name, S_ISDIR(mode) ? AT_REMOVEDIR : 0);
+}
+
+static int make_nonregular(int fd, const struct ovl_attr *attr, int to_dir,
+                           const char *name)
+{
+	dev_t rdev = makedev(attr->rdev_major, attr->rdev_minor);
+	mode_t type = attr->mode & S_IFMT;
+
+	if (type == S_IFLNK)
+		return make_symlink(fd, to_dir, name);
+	if (type == S_IFDIR)
+		return mkdirat(to_dir, name, 0700) < 0 ? -errno : 0;
+	return mknodat(to_dir, name, type | 0600, rdev) < 0 ? -errno : 0;
+}
+
+/*
+ * Make an object of that type and open it. Until it has its owner and mode
+ * nobody else may use it.
+ */
+static int make_object(int fd, const struct ovl_attr *attr, int to_dir,
+                       const char *name)
+{
+	int flags = S_ISDIR(attr->mode) ? O_RDONLY | O_DIRECTORY : O_PATH;
+	int err, new;
+
+	if (S_ISREG(attr->mode))
+		return ovl_open_beneath(to_dir, name,
+		                        O_RDWR | O_CREAT | O_EXCL, 0600, false);
+	err = make_nonregular(fd, attr, to_dir, name);
+	if (err)
+		return err;
+	new = ovl_open_beneath(to_dir, name, flags, 0, false);
+	if (new < 0)
+		remove_object(to_dir, name, attr->mode);
+	return new;
+}
+
+/* ---- extended attributes ------------------------------------------------ */
+
+/* The names, each terminated, to be freed; their length or -errno. */
+static ssize_t list_xattrs(const char *path, char **names)
+{
+	char *buffer = malloc(XATTR_LIST_MAX);
+	ssize_t len = buffer ? listxattr(path, buffer, XATTR_LIST_MAX) : -1;
+
+	if (len <= 0) {
+		len = !buffer ? -ENOMEM : len < 0 ? -errno : 0;
+		free(buffer);
+		return len == -EOPNOTSUPP ? 0 : len;
+	}
+	*names = buffer;
+	return len;
+}
+
+/* Attributes of the system's, for which the server may lack the privilege. */
+static bool is_privileged(const char *name)
+{
+	return strncmp(name, "security.", 9) == 0 ||
+	       strncmp(name, "trusted.", 8) == 0;
+}
+
+static int copy_xattr(const char *from, const char *to, const char *name,
+                      void *value)
+{
+	ssize_t len = getxattr(from, name, value, XATTR_SIZE_MAX);
+	int err = len < 0 ? -errno : 0;
+
+	if (!err && setxattr(to, name, value, (size_t)len, 0) < 0)
+		err = -errno;
+	/* Gone meanwhile, or not of this filesystem. */
+	if (err == -ENODATA || err == -EOPNOTSUPP)
+		return 0;
+	if ((err == -EPERM || err == -EACCES) && is_privileged(name))
+		return 0;
+	return err;
+}
+
+static int copy_xattrs(const char *from, const char *to)
+{
+	char *names = NULL;
+	void *value = NULL;
+	ssize_t len = list_xattrs(from, &names);
+	int err = 0;
+
+	if (len <= 0)
+		return (int)len;
+	value = malloc(XATTR_SIZE_MAX);
+	if (!value)
+		err = -ENOMEM;
+	for (const char *name = names; !err && name < names + len;
+	     name += strlen(name) + 1) {
+		if (!ovl_xattr_private(name))
+			err = copy_xattr(from, to, name, value);
+	}
+	free(value);
+	free(names);
+	return err;
+}
+
+/* ---- attributes --------------------------------------------------------- */
+
+/* Without root only what is right already can be had. */
+static int copy_owner(int fd, const struct ovl_attr *attr)
+{
+	struct stat st;
+
+	if (fstatat(fd, "", &st, AT_EMPTY_PATH) < 0)
+		return -errno;
+	if (st.st_uid == attr->uid && st.st_gid == attr->gid)
+		return 0;
+	if (fchownat(fd, "", attr->uid, attr->gid, AT_EMPTY_PATH) < 0)
+		return -errno;
+	return 0;
+}
+
+/*
+ * The order matters: chown clears setuid, setgid and security.capability, an
+ * ACL sets the mode's group bits, and each of them changes times. A symlink has
+ * no mode of its own.
+ */
+static int copy_attributes(int from, int to, const struct ovl_attr *attr)
+{
+	const struct timespec times[2] = {attr->atime, attr->mtime};
+	char from_path[OVL_FD_PATH_SIZE], to_path[OVL_FD_PATH_SIZE];
+	int err;
+
+	ovl_fd_path(from, from_path);
+	ovl_fd_path(to, to_path);
+	err = copy_owner(to, attr);
+	if (!err)
+		err = copy_xattrs(from_path, to_path);
+	if (!err && !S_ISLNK(attr->mode) &&
+	    chmod(to_path, attr->mode & 07777) < 0)
+		err = -errno;
+	if (!err && utimensat(AT_FDCWD, to_path, times, 0) < 0)
+		err = -errno;
+	return err;
+}
+
+/* ---- the whole ---------------------------------------------------------- */
+
+int ovl_copy_object(int fd, const struct ovl_attr *attr, int to_dir,
+                    const char *name, uint64_t size, bool sync,
+                    uint64_t *copied, int *out_fd)
+{
+	bool can_sync = S_ISREG(attr->mode) || S_ISDIR(attr->mode);
+	uint64_t bytes = 0;
+	int new = make_object(fd, attr, to_dir, name);
+	int err = 0;
+
+	if (new < 0)
+		return new;
+	if (S_ISREG(attr->mode))
+		err = ovl_copy_data(fd, new, size, &bytes);
+	if (!err)
+		err = copy_attributes(fd, new, attr);
+	if (!err && sync && can_sync && fsync(new) < 0)
+		err = -errno;
+	if (err)
+		remove_object(to_dir, name, attr->mode);
+	if (!err && copied)
+		*copied += bytes;
+	if (!err && out_fd)
+		*out_fd = new;
+	else
+		close(new);
+	return err;
+}

@@ -1,0 +1,35 @@
+/*
+ * A copy of one object of a layer, made in the work directory: type, data
+ * (cloned, or copied range by range, so that holes stay holes), extended
+ * attributes and ACLs (never the overlay's own), owner, mode with setuid and
+ * setgid, times. It knows nothing of trees and nodes. Blocks.
+ */
+#ifndef VENEER_OVERLAY_COPY_H
+#define VENEER_OVERLAY_COPY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "overlay/attr.h"
+
+/*
+ * Copy the object open as `fd` (O_PATH will do but for a regular file, which is
+ * open for reading), looking like `attr`, to `name` in `to_dir`, where nothing
+ * stands. A directory is copied without what is in it.
+ *
+ * `size`: for a regular file, how much of it is wanted (the rest is about to be
+ * cut off); UINT64_MAX: all. `sync`: fsync a file or directory; others reach
+ * stable storage with the directory they are in. `*copied`, if not NULL, grows
+ * by the bytes copied. `out_fd`, if not NULL, gets a descriptor of the copy:
+ * O_RDWR of a regular file, O_RDONLY of a directory, O_PATH else.
+ *
+ * Extended attributes that the filesystem there does not know, and those of
+ * security.* and trusted.* that the server may not set, are left out. 0; -EEXIST
+ * (what stands there is untouched); -EPERM: the owner cannot be given; -ENOSPC,
+ * -EDQUOT, -EIO, ...: then nothing is left at `name`.
+ */
+int ovl_copy_object(int fd, const struct ovl_attr *attr, int to_dir,
+                    const char *name, uint64_t size, bool sync,
+                    uint64_t *copied, int *out_fd);
+
+#endif

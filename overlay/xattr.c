@@ -1,0 +1,153 @@
+#include "config.h"
+
+#include "overlay/xattr.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/xattr.h>
+
+#define TRUSTED "trusted."
+#define USER "user."
+#define OWN "overlay." /* the kernel's and ours alike */
+
+#define FULL_NAME_SIZE 64
+
+/*
+ * The value of OVL_XATTR_ORIGIN; numbers are little-endian. It is on users'
+ * disks: another form gets another magic.
+ */
+struct origin_value {
+	unsigned char magic[8];
+	uint64_t fileid;
+	uint64_t generation;
+	uint64_t self_ino;
+	uint64_t self_generation;
+};
+
+static const unsigned char origin_magic[8] = "veneer\0\1";
+
+/* ---- raw access --------------------------------------------------------- */
+
+void ovl_fd_path(int fd, char path[OVL_FD_PATH_SIZE])
+{
+	snprintf(path, OVL_FD_PATH_SIZE, "/proc/self/fd/%d", fd);
+}
+
+static void make_full(const struct ovl_layer *layer, const char *name,
+                      char full[FULL_NAME_SIZE])
+{
+	int len = snprintf(full, FULL_NAME_SIZE, "%s%s",
+	                   layer->userxattr ? USER : TRUSTED, name);
+
+	assert(len < FULL_NAME_SIZE);
+	(void)len;
+}
+
+/* Where there can be no attribute of that name there is none. */
+static int as_none(int err, bool userxattr)
+{
+	if (err == -EOPNOTSUPP || (err == -EPERM && userxattr))
+		return -ENODATA;
+	return err;
+}
+
+ssize_t ovl_xattr_get(const struct ovl_layer *layer, int fd, const char *name,
+                      void *value, size_t size)
+{
+	char path[OVL_FD_PATH_SIZE], full[FULL_NAME_SIZE];
+	ssize_t len;
+
+	ovl_fd_path(fd, path);
+	make_full(layer, name, full);
+	len = getxattr(path, full, value, size);
+	return len < 0 ? as_none(-errno, layer->userxattr) : len;
+}
+
+int ovl_xattr_set(const struct ovl_layer *layer, int fd, const char *name,
+                  const void *value, size_t size)
+{
+	char path[OVL_FD_PATH_SIZE], full[FULL_NAME_SIZE];
+
+	ovl_fd_path(fd, path);
+	make_full(layer, name, full);
+	return setxattr(path, full, value, size, 0) < 0 ? -errno : 0;
+}
+
+int ovl_xattr_remove(const struct ovl_layer *layer, int fd, const char *name)
+{
+	char path[OVL_FD_PATH_SIZE], full[FULL_NAME_SIZE];
+
+	ovl_fd_path(fd, path);
+	make_full(layer, name, full);
+	return removexattr(path, full) < 0 ? -errno : 0;
+}
+
+/* In either namespace: the layers may have been an overlay of the other. */
+bool ovl_xattr_private(const char *full_name)
+{
+	static const char trusted[] = TRUSTED OWN;
+	static const char user[] = USER OWN;
+
+	return strncmp(full_name, trusted, sizeof(trusted) - 1) == 0 ||
+	       strncmp(full_name, user, sizeof(user) - 1) == 0;
+}
+
+/* ---- opaque ------------------------------------------------------------- */
+
+int ovl_xattr_is_opaque(const struct ovl_layer *layer, int fd)
+{
+	char value;
+	ssize_t len = ovl_xattr_get(layer, fd, OVL_XATTR_OPAQUE, &value, 1);
+
+	/* Longer than "y" is not "y". */
+	if (len == -ENODATA || len == -ERANGE)
+		return 0;
+	if (len < 0)
+		return (int)len;
+	return len == 1 && value == 'y';
+}
+
+int ovl_xattr_set_opaque(const struct ovl_layer *layer, int fd)
+{
+	return ovl_xattr_set(layer, fd, OVL_XATTR_OPAQUE, "y", 1);
+}
+
+/* ---- origin ------------------------------------------------------------- */
+
+int ovl_xattr_get_origin(const struct ovl_layer *layer, int fd,
+                         const struct ovl_real *self, struct ovl_id *origin)
+{
+	struct origin_value value;
+	ssize_t len = ovl_xattr_get(layer, fd, OVL_XATTR_ORIGIN, &value,
+	                            sizeof(value));
+
+	if (len < 0 && len != -ERANGE)
+		return (int)len;
+	if (len != sizeof(value) ||
+	    memcmp(value.magic, origin_magic, sizeof(origin_magic)) != 0)
+		return -ENODATA;
+	if (le64toh(value.self_ino) != self->ino ||
+	    le64toh(value.self_generation) != self->generation)
+		return -ENODATA;
+	origin->fileid = le64toh(value.fileid);
+	origin->generation = le64toh(value.generation);
+	return 0;
+}
+
+int ovl_xattr_set_origin(const struct ovl_layer *layer, int fd,
+                         const struct ovl_real *self, struct ovl_id origin)
+{
+	struct origin_value value = {
+		.fileid = htole64(origin.fileid),
+		.generation = htole64(origin.generation),
+		.self_ino = htole64(self->ino),
+		.self_generation = htole64(self->generation),
+	};
+
+	memcpy(value.magic, origin_magic, sizeof(origin_magic));
+	return ovl_xattr_set(layer, fd, OVL_XATTR_ORIGIN, &value,
+	                     sizeof(value));
+}

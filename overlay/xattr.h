@@ -1,0 +1,62 @@
+/*
+ * The overlay's own extended attributes: the kernel's (as its documentation of
+ * overlayfs gives them) and veneer's, in the `trusted.` namespace, or `user.`
+ * with userxattr. Attributes of what is open by O_PATH, symlinks too, are
+ * reached through /proc/self/fd. All functions block; `fd` may be O_PATH.
+ */
+#ifndef VENEER_OVERLAY_XATTR_H
+#define VENEER_OVERLAY_XATTR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "overlay/attr.h"
+#include "overlay/layer.h"
+
+/* After "trusted." or "user.". */
+#define OVL_XATTR_OPAQUE "overlay.opaque"
+#define OVL_XATTR_ORIGIN "overlay.veneer.origin"
+#define OVL_XATTR_VERIFIER "overlay.veneer.verifier"
+
+/*
+ * The path by which the open object itself, a symlink too, is reached where a
+ * system call takes no descriptor, or not one by O_PATH.
+ */
+#define OVL_FD_PATH_SIZE 32
+void ovl_fd_path(int fd, char path[OVL_FD_PATH_SIZE]);
+
+/*
+ * Raw access, by the name after the namespace. The length or -errno: -ENODATA
+ * (none), -ERANGE (over `size`). -EOPNOTSUPP and, for user.* of what is no file
+ * or directory, -EPERM count as -ENODATA when reading.
+ */
+ssize_t ovl_xattr_get(const struct ovl_layer *layer, int fd, const char *name,
+                      void *value, size_t size);
+int ovl_xattr_set(const struct ovl_layer *layer, int fd, const char *name,
+                  const void *value, size_t size);
+
+/* 0 or -errno; -ENODATA: there was none. */
+int ovl_xattr_remove(const struct ovl_layer *layer, int fd, const char *name);
+
+/* Whether a full attribute name is an overlay's own: never copied up. */
+bool ovl_xattr_private(const char *full_name);
+
+/* The directory hides what is below it ("y"). 1, 0 or -errno. */
+int ovl_xattr_is_opaque(const struct ovl_layer *layer, int fd);
+int ovl_xattr_set_opaque(const struct ovl_layer *layer, int fd);
+
+/*
+ * Where an object was born, and the upper's own inode and generation, so that a
+ * copy of the file with its attributes is not mistaken for it. get: 0; -ENODATA
+ * where there is none, or one that is another inode's, or that makes no sense;
+ * -errno. set: 0; -EPERM or -EOPNOTSUPP where `fd` can have no attributes (a
+ * symlink with userxattr), ...
+ */
+int ovl_xattr_get_origin(const struct ovl_layer *layer, int fd,
+                         const struct ovl_real *self, struct ovl_id *origin);
+int ovl_xattr_set_origin(const struct ovl_layer *layer, int fd,
+                         const struct ovl_real *self, struct ovl_id origin);
+
+#endif

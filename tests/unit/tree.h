@@ -1,0 +1,191 @@
+/*
+ * A directory of a test's own, removed after it; and mounts in it, in a mount
+ * namespace of the test's own, so that nothing of them stays.
+ */
+#ifndef VENEER_TESTS_UNIT_TREE_H
+#define VENEER_TESTS_UNIT_TREE_H
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "overlay/rmtree.h"
+
+static char tree_path[PATH_MAX / 2];
+static int tree = -1; /* its descriptor */
+static char tree_mounts[8][NAME_MAX];
+static unsigned tree_nmounts;
+
+/* For tcase_add_checked_fixture. */
+static inline void tree_setup(void)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	umask(0);
+	snprintf(tree_path, sizeof(tree_path), "%s/veneer.XXXXXX",
+	         tmp ? tmp : "/tmp");
+	ck_assert_ptr_nonnull(mkdtemp(tree_path));
+	tree = open(tree_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_ge(tree, 0);
+}
+
+static inline void tree_teardown(void)
+{
+	while (tree_nmounts > 0)
+		umount2(tree_mounts[--tree_nmounts], MNT_DETACH);
+	ovl_rmtree_contents(tree);
+	close(tree);
+	rmdir(tree_path);
+}
+
+/* The full path of `name`; good until the call after next. */
+static inline const char *tree_at(const char *name)
+{
+	static char paths[2][PATH_MAX];
+	static unsigned turn;
+	char *path = paths[turn++ % 2];
+
+	snprintf(path, PATH_MAX, "%s/%s", tree_path, name);
+	return path;
+}
+
+static inline void tree_mkdir(const char *name)
+{
+	ck_assert_int_eq(mkdirat(tree, name, 0755), 0);
+}
+
+static inline void tree_file(const char *name, const char *text)
+{
+	int fd = openat(tree, name, O_WRONLY | O_CREAT | O_EXCL, 0644);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+}
+
+static inline bool tree_file_is(const char *name, const char *text)
+{
+	char buffer[256] = "";
+	int fd = openat(tree, name, O_RDONLY);
+	ssize_t n = read(fd, buffer, sizeof(buffer) - 1);
+
+	close(fd);
+	return n == (ssize_t)strlen(text) && strcmp(buffer, text) == 0;
+}
+
+static inline bool tree_has(const char *name)
+{
+	return faccessat(tree, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static inline int tree_open(const char *name, int flags)
+{
+	int fd = openat(tree, name, flags | O_CLOEXEC | O_NOFOLLOW);
+
+	ck_assert_int_ge(fd, 0);
+	return fd;
+}
+
+/* Skip this test, the rest of which cannot be had here. */
+#define tree_skip(what) \
+	do { \
+		printf("%s: skipped: %s\n", __func__, what); \
+		return; \
+	} while (0)
+
+/* Whether the test may mount: what it mounts goes with its process. */
+static inline bool tree_may_mount(void)
+{
+	if (unshare(CLONE_NEWNS) < 0 ||
+	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return false;
+	/* The old descriptor sees the mounts of the old namespace. */
+	close(tree);
+	tree = open(tree_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return tree >= 0;
+}
+
+static inline void tree_mounted(const char *name)
+{
+	snprintf(tree_mounts[tree_nmounts++], NAME_MAX, "%s", tree_at(name));
+}
+
+static inline void tree_mount_tmpfs(const char *name, const char *options)
+{
+	ck_assert_int_eq(mount("none", tree_at(name), "tmpfs", 0, options), 0);
+	tree_mounted(name);
+}
+
+/* Bind one directory or file of the tree over another. */
+static inline void tree_bind(const char *what, const char *name)
+{
+	ck_assert_int_eq(mount(tree_at(what), tree_at(name), NULL, MS_BIND,
+	                       NULL), 0);
+	tree_mounted(name);
+}
+
+/*
+ * Mount a new filesystem of this type, in a sparse file of the tree, on the
+ * directory `name`. False where this machine cannot.
+ */
+static inline bool tree_mount_image(const char *type, const char *name)
+{
+	char command[2 * PATH_MAX];
+
+	snprintf(command, sizeof(command),
+	         "exec >/dev/null 2>&1; PATH=$PATH:/sbin:/usr/sbin; "
+	         "truncate -s 400M '%s/%s.img' && "
+	         "mkfs.%s '%s/%s.img' && "
+	         "mount -o loop '%s/%s.img' '%s/%s'",
+	         tree_path, name, type, tree_path, name, tree_path, name,
+	         tree_path, name);
+	if (system(command) != 0)
+		return false;
+	tree_mounted(name);
+	return true;
+}
+
+/* Go on as an ordinary user, who owns the tree. */
+static inline void tree_become_user(void)
+{
+	ck_assert_int_eq(fchown(tree, 65534, 65534), 0);
+	ck_assert_int_eq(setresgid(65534, 65534, 65534), 0);
+	ck_assert_int_eq(setresuid(65534, 65534, 65534), 0);
+}
+
+/* How many descriptors the process has open. */
+static inline unsigned tree_open_files(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* Run a suite of one case, each test in a tree of its own. */
+static inline int tree_run(Suite *suite, TCase *tcase)
+{
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_checked_fixture(tcase, tree_setup, tree_teardown);
+	tcase_set_timeout(tcase, 60);
+	suite_add_tcase(suite, tcase);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+#endif
