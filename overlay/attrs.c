@@ -1,0 +1,208 @@
+/*
+ * Attributes of objects: telling them, and setting them.
+ */
+#include "config.h"
+
+#include "overlay/overlay.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "overlay/attrs.h"
+#include "overlay/copyup.h"
+#include "overlay/dir.h"
+#include "overlay/edit.h"
+#include "overlay/file.h"
+#include "overlay/flush.h"
+#include "overlay/perm.h"
+#include "overlay/refresh.h"
+
+int ovl_getattr(struct ovl *fs, const struct ovl_caller *caller,
+                struct ovl_node *node, struct ovl_attr *attr)
+{
+	return ovl_node_attr(node, fs->cache, caller->may_wait, attr);
+}
+
+int ovl_access(struct ovl *fs, const struct ovl_caller *caller,
+               struct ovl_node *node, int want, int *granted)
+{
+	struct ovl_attr attr;
+	int err, may;
+
+	err = ovl_node_attr(node, fs->cache, caller->may_wait, &attr);
+	if (err)
+		return err;
+	may = ovl_perm_granted(caller, &attr, want & (R_OK | W_OK | X_OK));
+	if ((want & OVL_DELETE_OK) && node->dir && !ovl_perm_add(caller, &attr))
+		may |= OVL_DELETE_OK;
+	if (fs->read_only)
+		may &= ~(W_OK | OVL_DELETE_OK);
+	*granted = may;
+	return 0;
+}
+
+/* ---- setting ---------------------------------------------------------------- */
+
+#define PROC_PATH_SIZE 32
+
+/* The way to the attributes of what is open by O_PATH, symlinks too. */
+static void proc_path(char path[PROC_PATH_SIZE], int fd)
+{
+	snprintf(path, PROC_PATH_SIZE, "/proc/self/fd/%d", fd);
+}
+
+static struct timespec time_to_set(enum ovl_settime how,
+                                   const struct timespec *given)
+{
+	struct timespec time = *given;
+
+	if (how == OVL_TIME_NOW)
+		time.tv_nsec = UTIME_NOW;
+	else if (how == OVL_TIME_KEEP)
+		time.tv_nsec = UTIME_OMIT;
+	return time;
+}
+
+int ovl_attrs_apply(int fd, const struct ovl_setattr *set)
+{
+	struct timespec times[2] = {
+		time_to_set(set->set_atime, &set->atime),
+		time_to_set(set->set_mtime, &set->mtime),
+	};
+	char path[PROC_PATH_SIZE];
+
+	proc_path(path, fd);
+	if ((set->has_uid || set->has_gid) &&
+	    fchownat(fd, "", set->has_uid ? set->uid : (uid_t)-1,
+	             set->has_gid ? set->gid : (gid_t)-1, AT_EMPTY_PATH))
+		return -errno;
+	/* After the owner, whose change takes setuid and setgid away. */
+	if (set->has_mode && chmod(path, set->mode & 07777))
+		return -errno;
+	if ((set->set_atime != OVL_TIME_KEEP ||
+	     set->set_mtime != OVL_TIME_KEEP) &&
+	    utimensat(AT_FDCWD, path, times, 0))
+		return -errno;
+	return 0;
+}
+
+static int set_size(struct ovl *fs, struct ovl_node *node, uint64_t size)
+{
+	struct ovl_fd *fd;
+	int err;
+
+	err = ovl_file_fd(node, true, &fd);
+	if (err)
+		return err;
+	if (ftruncate(ovl_fd_num(fd), size))
+		err = -errno;
+	ovl_flush_owed(fs, fd); /* only now: a flush before would not count */
+	if (!err)
+		err = ovl_flush_file(fs, fd, true);
+	ovl_fd_unref(fs->tree.fds, fd);
+	return err;
+}
+
+/* Attributes of what cannot be opened reach the disk with the directory's. */
+static int flush_attrs(struct ovl *fs, struct ovl_node *node)
+{
+	struct ovl_node *in =
+		node->dir ? ovl_node_ref(node) : ovl_node_parent(node);
+	struct ovl_fd *fd;
+	int err;
+
+	if (S_ISREG(node->type)) {
+		err = ovl_file_fd(node, true, &fd);
+		if (!err)
+			ovl_flush_owed(fs, fd);
+		if (!err)
+			err = ovl_flush_file(fs, fd, true);
+	} else {
+		err = in ? ovl_dir_fd(in, 0, true, &fd) : -ESTALE;
+		if (!err)
+			err = ovl_flush_dir(fs, ovl_fd_num(fd));
+	}
+	if (!err)
+		ovl_fd_unref(fs->tree.fds, fd);
+	ovl_node_unref(in);
+	return err;
+}
+
+static bool sets_more_than_size(const struct ovl_setattr *set)
+{
+	return set->has_mode || set->has_uid || set->has_gid ||
+	       set->set_atime != OVL_TIME_KEEP ||
+	       set->set_mtime != OVL_TIME_KEEP;
+}
+
+static int set_upper(struct ovl *fs, struct ovl_node *node,
+                     const struct ovl_setattr *set)
+{
+	int err = 0, fd;
+
+	if (set->has_size)
+		err = set_size(fs, node, set->size);
+	if (err || !sets_more_than_size(set))
+		return err;
+	fd = ovl_node_open_path(node);
+	if (fd < 0)
+		return fd;
+	err = ovl_attrs_apply(fd, set);
+	close(fd);
+	if (!err && fs->sync == OVL_SYNC)
+		err = flush_attrs(fs, node);
+	return err;
+}
+
+static int check_size(const struct ovl_node *node,
+                      const struct ovl_setattr *set)
+{
+	if (!set->has_size || S_ISREG(node->type))
+		return set->has_size && set->size > INT64_MAX ? -EFBIG : 0;
+	return S_ISDIR(node->type) ? -EISDIR : -EINVAL;
+}
+
+static bool is_guarded(const struct timespec *guard,
+                       const struct ovl_attr *attr)
+{
+	return guard && (guard->tv_sec != attr->ctime.tv_sec ||
+	                 guard->tv_nsec != attr->ctime.tv_nsec);
+}
+
+int ovl_setattr(struct ovl *fs, const struct ovl_caller *caller,
+                struct ovl_node *node, const struct ovl_setattr *set,
+                const struct timespec *guard, struct ovl_change *change)
+{
+	struct ovl_setattr wanted = *set;
+	struct ovl_change unasked;
+	struct ovl_node *upper = NULL;
+	int err;
+
+	change = ovl_change_start(change, &unasked);
+	if (!caller->may_wait)
+		return -EAGAIN;
+	err = ovl_node_reread(node, false, &change->before);
+	change->has_before = !err;
+	if (!err)
+		err = check_size(node, set);
+	if (!err && is_guarded(guard, &change->before))
+		err = -EBADE;
+	if (!err && fs->read_only)
+		err = -EROFS;
+	if (!err)
+		err = ovl_perm_setattr(caller, &change->before, &wanted);
+	if (!err)
+		err = ovl_copyup(fs, node,
+		                 wanted.has_size ? wanted.size : UINT64_MAX,
+		                 &upper);
+	if (!err) {
+		err = set_upper(fs, upper, &wanted);
+		change->has_after =
+			!ovl_node_reread(upper, false, &change->after);
+	}
+	ovl_node_unref(upper);
+	return err;
+}

@@ -1,0 +1,15 @@
+/*
+ * Setting attributes on disk.
+ */
+#ifndef VENEER_OVERLAY_ATTRS_H
+#define VENEER_OVERLAY_ATTRS_H
+
+#include "overlay/attr.h"
+
+/*
+ * Set owner, group, mode and times (not the size) of what is open as `fd`, which
+ * may be O_PATH: of a symlink itself. 0 or -errno.
+ */
+int ovl_attrs_apply(int fd, const struct ovl_setattr *set);
+
+#endif

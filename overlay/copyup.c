@@ -1,0 +1,245 @@
+#include "config.h"
+
+#include "overlay/copyup.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "overlay/copy.h"
+#include "overlay/dir.h"
+#include "overlay/file.h"
+#include "overlay/find.h"
+#include "overlay/flush.h"
+#include "overlay/refresh.h"
+#include "overlay/upper.h"
+#include "overlay/xattr.h"
+
+/* ---- one copy of an object at a time ------------------------------------------ */
+
+static bool is_copying(const struct ovl *fs, uint64_t fileid)
+{
+	const struct ovl_copying *copying = fs->copying;
+
+	while (copying && copying->fileid != fileid)
+		copying = copying->next;
+	return copying;
+}
+
+static void begin(struct ovl *fs, struct ovl_copying *copying, uint64_t fileid)
+{
+	pthread_mutex_lock(&fs->copying_lock);
+	while (is_copying(fs, fileid))
+		pthread_cond_wait(&fs->copying_ended, &fs->copying_lock);
+	copying->fileid = fileid;
+	copying->next = fs->copying;
+	fs->copying = copying;
+	pthread_mutex_unlock(&fs->copying_lock);
+}
+
+static void end(struct ovl *fs, struct ovl_copying *copying)
+{
+	struct ovl_copying **link;
+
+	pthread_mutex_lock(&fs->copying_lock);
+	for (link = &fs->copying; *link != copying; link = &(*link)->next)
+		;
+	*link = copying->next;
+	pthread_cond_broadcast(&fs->copying_ended);
+	pthread_mutex_unlock(&fs->copying_lock);
+}
+
+/* ---- making the copy ------------------------------------------------------------ */
+
+/* A descriptor to copy from: to read a regular file, O_PATH of all else. */
+static int open_source(struct ovl_node *node)
+{
+	struct ovl_fd *fd;
+	int num;
+
+	if (!S_ISREG(node->type))
+		return ovl_node_open_path(node);
+	num = ovl_file_fd(node, true, &fd);
+	if (num)
+		return num;
+	num = fcntl(ovl_fd_num(fd), F_DUPFD_CLOEXEC, 0);
+	if (num < 0)
+		num = -errno;
+	ovl_fd_unref(node->tree->fds, fd);
+	return num;
+}
+
+/*
+ * The copy in the work directory, complete with its origin. `real` is how it
+ * looks there.
+ */
+static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
+                     const char *tmp, struct ovl_real *real)
+{
+	int work = ovl_workdir_tmp(fs->workdir), from, fd = -1, err;
+	struct ovl_attr attr;
+	uint64_t copied = 0;
+
+	err = ovl_node_reread(node, false, &attr);
+	if (err)
+		return err;
+	from = open_source(node);
+	if (from < 0)
+		return from;
+	err = ovl_copy_object(from, &attr, work, tmp, size,
+	                      fs->sync == OVL_SYNC, &copied, &fd);
+	close(from);
+	if (err)
+		return err;
+	atomic_fetch_add(&fs->copied_bytes, copied);
+	err = ovl_layer_look(&fs->upper, fd, "", real);
+	/* A directory is known by the one that it merges with. */
+	if (!err && !S_ISDIR(node->type))
+		err = ovl_xattr_set_origin(&fs->upper, fd, real, node->id);
+	/* The mark has moved the ctime. */
+	if (!err)
+		err = ovl_layer_look(&fs->upper, fd, "", real);
+	close(fd);
+	if (err)
+		ovl_workdir_discard(fs->workdir, tmp);
+	return err;
+}
+
+/* ---- putting it into place -------------------------------------------------------- */
+
+static struct ovl_node *add_node(struct ovl *fs, struct ovl_node *node,
+                                 struct ovl_node *dir, const char *name,
+                                 const struct ovl_real *real)
+{
+	struct ovl_part part = { .layer = &fs->upper, .ino = real->ino };
+	struct ovl_node_spec spec = {
+		.id = node->id,
+		.layer = &fs->upper,
+		.real = real,
+		.parent = dir,
+		.name = name,
+	};
+
+	if (node->dir) {
+		spec.lower = node;
+		spec.extra_links = ovl_upper_links_below(node);
+		spec.parts = &part;
+		spec.nparts = 1;
+	}
+	return ovl_tree_add(&fs->tree, &spec);
+}
+
+/* A copy-up changes nothing that a client could see: nor the parent's times. */
+static void put_back_times(int dirfd, const struct ovl_attr *attr)
+{
+	struct timespec times[2] = { attr->atime, attr->mtime };
+
+	futimens(dirfd, times);
+}
+
+/* `dir` is the overlay's directory with an upper part, its `change` held. */
+static int put_in_place(struct ovl *fs, struct ovl_node *node,
+                        struct ovl_node *dir, const char *name, const char *tmp,
+                        const struct ovl_real *real, struct ovl_node **upper)
+{
+	struct ovl_attr dir_attr;
+	struct ovl_fd *fd;
+	int err;
+
+	if (dir->dir->dead)
+		return -ENOENT;
+	err = ovl_node_reread(dir, true, &dir_attr);
+	if (!err)
+		err = ovl_dir_fd(dir, 0, true, &fd);
+	if (err)
+		return err;
+	/* Whatever has the name by now, a whiteout too, stays. */
+	if (renameat2(ovl_workdir_tmp(fs->workdir), tmp, ovl_fd_num(fd), name,
+	              RENAME_NOREPLACE)) {
+		err = errno == EEXIST ? -ENOENT : -errno;
+		goto out;
+	}
+	put_back_times(ovl_fd_num(fd), &dir_attr);
+	err = ovl_flush_dir(fs, ovl_fd_num(fd));
+	ovl_dir_note(dir, name, node->id.fileid, IFTODT(node->type));
+	ovl_node_reread(dir, true, NULL);
+	*upper = add_node(fs, node, dir, name, real);
+	if (!*upper)
+		err = -ENOMEM;
+	else if (err)
+		ovl_node_unref(*upper);
+out:
+	ovl_fd_unref(fs->tree.fds, fd);
+	return err;
+}
+
+/* The parent of `node` in the overlay, with an upper part, and its name there. */
+static int upper_place(struct ovl *fs, struct ovl_node *node,
+                       struct ovl_node **dir, char *name)
+{
+	struct ovl_node *above;
+	int err;
+
+	err = ovl_find_place(fs, node, &above, name);
+	if (err)
+		return err;
+	err = ovl_copyup(fs, above, UINT64_MAX, dir);
+	ovl_node_unref(above);
+	return err;
+}
+
+static int copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
+                struct ovl_node **upper)
+{
+	char name[NAME_MAX + 1], tmp[OVL_TMPNAME_SIZE];
+	struct ovl_real real;
+	struct ovl_node *dir;
+	int err;
+
+	err = upper_place(fs, node, &dir, name);
+	if (err)
+		return err;
+	ovl_workdir_name(fs->workdir, tmp);
+	err = make_copy(fs, node, size, tmp, &real);
+	if (!err) {
+		pthread_mutex_lock(&dir->dir->change);
+		err = put_in_place(fs, node, dir, name, tmp, &real, upper);
+		pthread_mutex_unlock(&dir->dir->change);
+		if (err)
+			ovl_workdir_discard(fs->workdir, tmp);
+	}
+	if (!err)
+		atomic_fetch_add(&fs->copyups, 1);
+	ovl_node_unref(dir);
+	return err;
+}
+
+int ovl_copyup(struct ovl *fs, struct ovl_node *node, uint64_t size,
+               struct ovl_node **upper)
+{
+	struct ovl_copying copying;
+	struct ovl_node *over;
+	int err;
+
+	if (fs->read_only)
+		return -EROFS;
+	if (node->tree->upper) {
+		*upper = ovl_node_ref(node);
+		return 0;
+	}
+	begin(fs, &copying, node->id.fileid);
+	/* Somebody else may have done it by now. */
+	err = ovl_find_over(fs, node, true, &over);
+	if (!err && over->tree->upper) {
+		*upper = over;
+	} else if (!err) {
+		ovl_node_unref(over);
+		err = copy(fs, node, size, upper);
+	}
+	end(fs, &copying);
+	return err;
+}

@@ -1,0 +1,440 @@
+/*
+ * Making new objects: files, directories, symlinks, devices, sockets, FIFOs, and
+ * further links. Each is made whole in the work directory and then put into
+ * place in one step.
+ */
+#include "config.h"
+
+#include "overlay/overlay.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "overlay/attrs.h"
+#include "overlay/copyup.h"
+#include "overlay/dir.h"
+#include "overlay/edit.h"
+#include "overlay/file.h"
+#include "overlay/find.h"
+#include "overlay/perm.h"
+#include "overlay/refresh.h"
+#include "overlay/xattr.h"
+
+/* What is to be made. */
+struct making {
+	mode_t type;
+	const struct ovl_setattr *set;
+	const char *target;       /* of a symlink */
+	dev_t rdev;               /* of a device */
+	const uint64_t *verifier; /* of an exclusive file, or NULL */
+};
+
+static const struct ovl_setattr set_nothing;
+
+/* ---- in the work directory ---------------------------------------------------- */
+
+/* A descriptor of the new object: O_RDWR of a file, O_PATH of all else. */
+static int make_object(int work, const char *tmp, const struct making *making)
+{
+	int fd, err;
+
+	switch (making->type) {
+	case S_IFREG:
+		fd = openat(work, tmp, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC,
+		            0600);
+		return fd < 0 ? -errno : fd;
+	case S_IFDIR:
+		err = mkdirat(work, tmp, 0700);
+		break;
+	case S_IFLNK:
+		err = symlinkat(making->target, work, tmp);
+		break;
+	default:
+		err = mknodat(work, tmp, making->type | 0600, making->rdev);
+	}
+	if (err)
+		return -errno;
+	fd = openat(work, tmp, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Owner, group, mode, times, size, as the caller and the directory have it. */
+static int dress(int fd, const struct ovl_caller *caller,
+                 const struct ovl_attr *dir, const struct making *making)
+{
+	struct ovl_setattr set = *making->set;
+	struct stat st;
+
+	ovl_perm_create(caller, dir, S_ISDIR(making->type), making->set,
+	                &set.uid, &set.gid, &set.mode);
+	if (making->verifier)
+		set.mode = 0;
+	if (fstat(fd, &st))
+		return -errno;
+	set.has_uid = set.uid != st.st_uid;
+	set.has_gid = set.gid != st.st_gid;
+	set.has_mode = !S_ISLNK(making->type);
+	if (set.has_size && S_ISREG(making->type) && set.size > 0 &&
+	    ftruncate(fd, set.size))
+		return -errno;
+	return ovl_attrs_apply(fd, &set);
+}
+
+/* What of our own goes with it. */
+static int mark(struct ovl *fs, int fd, const struct making *making)
+{
+	/* Nothing of a layer that comes later is to shine through. */
+	if (S_ISDIR(making->type))
+		return ovl_xattr_set_opaque(&fs->upper, fd);
+	if (making->verifier)
+		return ovl_xattr_set(&fs->upper, fd, OVL_XATTR_VERIFIER,
+		                     making->verifier,
+		                     sizeof(*making->verifier));
+	return 0;
+}
+
+/* Make it under the name `tmp`, and tell how it looks. */
+static int prepare(struct ovl_edit *edit, const struct ovl_caller *caller,
+                   const struct making *making, const char *tmp,
+                   struct ovl_real *real)
+{
+	struct ovl *fs = edit->fs;
+	int fd, err;
+
+	fd = make_object(ovl_workdir_tmp(fs->workdir), tmp, making);
+	if (fd < 0)
+		return fd;
+	err = dress(fd, caller, &edit->change->before, making);
+	if (!err)
+		err = mark(fs, fd, making);
+	if (!err && S_ISREG(making->type) && fs->sync == OVL_SYNC) {
+		atomic_fetch_add(&fs->flushes, 1);
+		err = fsync(fd) ? -errno : 0;
+	}
+	if (!err)
+		err = ovl_layer_look(&fs->upper, fd, "", real);
+	close(fd);
+	if (err)
+		ovl_workdir_discard(fs->workdir, tmp);
+	return err;
+}
+
+/* ---- in place --------------------------------------------------------------------- */
+
+static struct ovl_node *add_node(struct ovl_edit *edit, const char *name,
+                                 const struct ovl_real *real)
+{
+	struct ovl_layer *upper = &edit->fs->upper;
+	struct ovl_part part = { .layer = upper, .ino = real->ino };
+	struct ovl_node_spec spec = {
+		.id = { ovl_fileid(OVL_LAYER_UPPER, real->ino),
+		        real->generation },
+		.layer = upper,
+		.real = real,
+		.parent = edit->dir,
+		.name = name,
+		.parts = &part,
+		.nparts = S_ISDIR(real->attr.mode) ? 1 : 0,
+	};
+
+	return ovl_tree_add(&edit->fs->tree, &spec);
+}
+
+/* The directory is locked, and nothing can be seen at `name`. */
+static int make_in_place(struct ovl_edit *edit, const struct ovl_caller *caller,
+                         const char *name, const struct making *making,
+                         struct ovl_node **node)
+{
+	char tmp[OVL_TMPNAME_SIZE];
+	struct ovl_real real;
+	int err;
+
+	ovl_workdir_name(edit->fs->workdir, tmp);
+	err = prepare(edit, caller, making, tmp, &real);
+	if (err)
+		return err;
+	err = ovl_edit_place(edit, tmp, name, S_ISDIR(making->type));
+	if (err) {
+		ovl_workdir_discard(edit->fs->workdir, tmp);
+		return err;
+	}
+	ovl_dir_note(edit->dir, name, ovl_fileid(OVL_LAYER_UPPER, real.ino),
+	             IFTODT(making->type));
+	*node = add_node(edit, name, &real);
+	return *node ? 0 : -ENOMEM;
+}
+
+static int check_add(struct ovl *fs, const struct ovl_caller *caller,
+                     struct ovl_node *dir)
+{
+	struct ovl_attr attr;
+	int err;
+
+	if (fs->read_only)
+		return -EROFS;
+	err = ovl_node_attr(dir, fs->cache, true, &attr);
+	return err ? err : ovl_perm_add(caller, &attr);
+}
+
+/* Whether the caller may see what is in `dir`, and the name can be one. */
+static int check_dir(struct ovl *fs, const struct ovl_caller *caller,
+                     struct ovl_node *dir, const char *name)
+{
+	struct ovl_attr attr;
+	int err;
+
+	if (!caller->may_wait)
+		return -EAGAIN;
+	if (!dir->dir)
+		return -ENOTDIR;
+	if (strlen(name) > NAME_MAX)
+		return -ENAMETOOLONG;
+	err = ovl_node_attr(dir, fs->cache, true, &attr);
+	return err ? err : ovl_perm_check(caller, &attr, X_OK);
+}
+
+/*
+ * Make something new. -EEXIST: there is something, which `existing` gets a
+ * reference to, if it is not NULL.
+ */
+static int make(struct ovl *fs, const struct ovl_caller *caller,
+                struct ovl_node *dir, const char *name,
+                const struct making *making, struct ovl_node **node,
+                struct ovl_node **existing, struct ovl_change *change)
+{
+	struct ovl_edit edit = OVL_EDIT_NONE;
+	struct ovl_node *found = NULL, *fresh = NULL;
+	int err;
+
+	err = check_dir(fs, caller, dir, name);
+	if (err)
+		return err;
+	/* What is there already says EEXIST even where nothing may be made. */
+	err = ovl_find_child(fs, dir, name, true, &found);
+	if (err == -ENOENT)
+		err = check_add(fs, caller, dir);
+	if (!err && !found)
+		err = ovl_edit_open(&edit, fs, dir, change);
+	if (!err && !found)
+		err = ovl_edit_lock(&edit);
+	if (!err && !found) {
+		err = ovl_find_child(fs, edit.dir, name, true, &found);
+		if (err == -ENOENT)
+			err = make_in_place(&edit, caller, name, making,
+			                    &fresh);
+	}
+	if (found) {
+		err = -EEXIST;
+		if (existing)
+			*existing = ovl_node_ref(found);
+	}
+	ovl_node_unref(found);
+	err = ovl_edit_release(&edit, err);
+	if (err)
+		ovl_node_unref(fresh);
+	else if (node)
+		*node = fresh;
+	else
+		ovl_node_unref(fresh);
+	return err;
+}
+
+/* ---- each kind ---------------------------------------------------------------------- */
+
+/* An exclusive create that is sent again finds what the first one made. */
+static int check_verifier(struct ovl *fs, struct ovl_node *node,
+                          uint64_t verifier)
+{
+	uint64_t kept;
+	ssize_t n;
+	int fd;
+
+	if (!node->tree->upper || !S_ISREG(node->type))
+		return -EEXIST;
+	fd = ovl_node_open_path(node);
+	if (fd < 0)
+		return fd;
+	n = ovl_xattr_get(&fs->upper, fd, OVL_XATTR_VERIFIER, &kept,
+	                  sizeof(kept));
+	close(fd);
+	return n == sizeof(kept) && kept == verifier ? 0 : -EEXIST;
+}
+
+/* An existing file serves as well, cut if that was asked for. */
+static int take_existing(struct ovl *fs, const struct ovl_caller *caller,
+                         struct ovl_node *node, const struct ovl_setattr *set)
+{
+	struct ovl_setattr cut = { .has_size = true };
+
+	if (node->dir)
+		return -EISDIR;
+	if (!S_ISREG(node->type) || !set->has_size || set->size != 0)
+		return 0;
+	return ovl_setattr(fs, caller, node, &cut, NULL, NULL);
+}
+
+int ovl_create(struct ovl *fs, const struct ovl_caller *caller,
+               struct ovl_node *dir, const char *name, enum ovl_how how,
+               const struct ovl_setattr *set, uint64_t verifier,
+               struct ovl_node **node, struct ovl_change *change)
+{
+	bool exclusive = how == OVL_EXCLUSIVE;
+	struct making making = {
+		.type = S_IFREG,
+		.set = exclusive ? &set_nothing : set,
+		.verifier = exclusive ? &verifier : NULL,
+	};
+	struct ovl_node *existing = NULL;
+	struct ovl_change unasked;
+	int err;
+
+	change = ovl_change_start(change, &unasked);
+	err = make(fs, caller, dir, name, &making, node, &existing, change);
+	if (!existing)
+		return err;
+	if (how == OVL_UNCHECKED)
+		err = take_existing(fs, caller, existing, set);
+	else if (exclusive)
+		err = check_verifier(fs, existing, verifier);
+	if (err) {
+		ovl_node_unref(existing);
+		return err;
+	}
+	/* It may have been copied up by the cut. */
+	err = ovl_find_over(fs, existing, true, node);
+	ovl_node_unref(existing);
+	return err;
+}
+
+int ovl_mkdir(struct ovl *fs, const struct ovl_caller *caller,
+              struct ovl_node *dir, const char *name,
+              const struct ovl_setattr *set, struct ovl_node **node,
+              struct ovl_change *change)
+{
+	struct making making = { .type = S_IFDIR, .set = set };
+	struct ovl_change unasked;
+
+	change = ovl_change_start(change, &unasked);
+	return make(fs, caller, dir, name, &making, node, NULL, change);
+}
+
+int ovl_symlink(struct ovl *fs, const struct ovl_caller *caller,
+                struct ovl_node *dir, const char *name, const char *target,
+                const struct ovl_setattr *set, struct ovl_node **node,
+                struct ovl_change *change)
+{
+	struct making making = {
+		.type = S_IFLNK,
+		.set = set,
+		.target = target,
+	};
+	struct ovl_change unasked;
+
+	change = ovl_change_start(change, &unasked);
+	return make(fs, caller, dir, name, &making, node, NULL, change);
+}
+
+int ovl_mknod(struct ovl *fs, const struct ovl_caller *caller,
+              struct ovl_node *dir, const char *name, mode_t type, dev_t rdev,
+              const struct ovl_setattr *set, struct ovl_node **node,
+              struct ovl_change *change)
+{
+	struct making making = { .type = type, .set = set };
+	struct ovl_change unasked;
+
+	change = ovl_change_start(change, &unasked);
+	if (S_ISCHR(type) || S_ISBLK(type)) {
+		if (caller->uid != 0)
+			return -EPERM;
+		/* That would be a whiteout. */
+		if (S_ISCHR(type) && rdev == makedev(0, 0))
+			return -EPERM;
+		making.rdev = rdev;
+	}
+	return make(fs, caller, dir, name, &making, node, NULL, change);
+}
+
+/* ---- links ------------------------------------------------------------------------------ */
+
+/* A link of what is open as `fd` under the name `tmp` of the work directory. */
+static int link_to_tmp(struct ovl_edit *edit, int fd, const char *tmp)
+{
+	char path[32];
+
+	/* AT_EMPTY_PATH would ask for a capability. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (linkat(AT_FDCWD, path, ovl_workdir_tmp(edit->fs->workdir), tmp,
+	           AT_SYMLINK_FOLLOW))
+		return -errno;
+	return 0;
+}
+
+static int link_in_place(struct ovl_edit *edit, struct ovl_node *node,
+                         const char *name)
+{
+	char tmp[OVL_TMPNAME_SIZE];
+	int fd, err;
+
+	fd = ovl_node_open_path(node);
+	if (fd < 0)
+		return fd;
+	ovl_workdir_name(edit->fs->workdir, tmp);
+	err = link_to_tmp(edit, fd, tmp);
+	close(fd);
+	if (err)
+		return err;
+	err = ovl_edit_place(edit, tmp, name, false);
+	if (err) {
+		ovl_workdir_discard(edit->fs->workdir, tmp);
+		return err;
+	}
+	ovl_dir_note(edit->dir, name, node->id.fileid, IFTODT(node->type));
+	if (ovl_map_put(node->tree->map, node->id.fileid, edit->dir->id.fileid,
+	                name, strlen(name)))
+		ovl_map_set_complete(node->tree->map, false);
+	ovl_node_reread(node, false, NULL);
+	return 0;
+}
+
+int ovl_link(struct ovl *fs, const struct ovl_caller *caller,
+             struct ovl_node *node, struct ovl_node *dir, const char *name,
+             struct ovl_change *change)
+{
+	struct ovl_edit edit = OVL_EDIT_NONE;
+	struct ovl_node *found = NULL, *upper = NULL;
+	struct ovl_change unasked;
+	int err;
+
+	change = ovl_change_start(change, &unasked);
+	err = check_dir(fs, caller, dir, name);
+	if (!err)
+		err = ovl_find_child(fs, dir, name, true, &found);
+	if (!err)
+		err = -EEXIST;
+	else if (err == -ENOENT)
+		err = node->dir ? -EPERM : check_add(fs, caller, dir);
+	if (!err)
+		err = ovl_copyup(fs, node, UINT64_MAX, &upper);
+	if (!err)
+		err = ovl_edit_open(&edit, fs, dir, change);
+	if (!err)
+		err = ovl_edit_lock(&edit);
+	if (!err) {
+		err = ovl_find_child(fs, edit.dir, name, true, &found);
+		if (!err)
+			err = -EEXIST;
+		else if (err == -ENOENT)
+			err = link_in_place(&edit, upper, name);
+	}
+	ovl_node_unref(found);
+	err = ovl_edit_release(&edit, err);
+	ovl_node_unref(upper);
+	return err;
+}

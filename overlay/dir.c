@@ -1,0 +1,305 @@
+#include "config.h"
+
+#include "overlay/dir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "overlay/layer.h"
+#include "overlay/overlay.h"
+
+/* Ties of upper names begin behind those of lower names (see names.h). */
+#define UPPER_FIRST_TIE 8
+
+/* ---- descriptors ---------------------------------------------------------- */
+
+/* A path may have led elsewhere meanwhile: only that very directory will do. */
+static int check_inode(int fd, uint64_t ino)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -errno;
+	return st.st_ino == ino ? 0 : -ESTALE;
+}
+
+static int open_part(struct ovl_node *dir, unsigned index)
+{
+	const struct ovl_part *part = &dir->dir->parts[index];
+	struct ovl_node *parent;
+	struct ovl_fd *above;
+	char name[NAME_MAX + 1];
+	int fd, err;
+
+	parent = ovl_node_place(dir, name);
+	if (!parent)
+		return ovl_layer_open(part->layer, part->layer->root, ".",
+		                      O_RDONLY | O_DIRECTORY, false);
+	err = ovl_dir_fd(parent, part->parent_part, true, &above);
+	if (err) {
+		ovl_node_unref(parent);
+		return err;
+	}
+	fd = ovl_layer_open(part->layer, ovl_fd_num(above), name,
+	                    O_RDONLY | O_DIRECTORY, false);
+	ovl_fd_unref(parent->tree->fds, above);
+	ovl_node_unref(parent);
+	if (fd >= 0) {
+		err = check_inode(fd, part->ino);
+		if (err) {
+			close(fd);
+			fd = err;
+		}
+	}
+	return fd;
+}
+
+static bool is_elsewhere(int err)
+{
+	return err == -ENOENT || err == -ENOTDIR || err == -ELOOP ||
+	       err == -ESTALE;
+}
+
+int ovl_dir_fd(struct ovl_node *dir, unsigned index, bool may_wait,
+               struct ovl_fd **fd)
+{
+	struct ovl_fdslot *slot;
+	struct ovl_fd *got;
+	int num;
+
+	if (index >= dir->dir->nparts)
+		return -EACCES; /* another mount: not entered */
+	slot = &dir->dir->parts[index].fd;
+	got = ovl_fdslot_get(dir->tree->fds, slot);
+	if (!got) {
+		if (!may_wait)
+			return -EAGAIN;
+		num = open_part(dir, index);
+		if (is_elsewhere(num)) {
+			/* It, or what is above it, may be on the move. */
+			pthread_mutex_lock(&dir->tree->moving);
+			num = open_part(dir, index);
+			pthread_mutex_unlock(&dir->tree->moving);
+		}
+		if (is_elsewhere(num))
+			return -ESTALE;
+		if (num < 0)
+			return num;
+		got = ovl_fdslot_fill(dir->tree->fds, slot, num, may_wait);
+		if (!got)
+			return -ENOMEM;
+	}
+	*fd = got;
+	return 0;
+}
+
+/* ---- reading the names in --------------------------------------------------- */
+
+struct loading {
+	struct ovl_node *dir;
+	struct ovl_names *names;
+	unsigned part;
+};
+
+/*
+ * The same name keeps its cookie when its file is copied up. The lower directory
+ * is locked anew for each name, since its lock is not for holding over a wait.
+ */
+static int lower_cookie(struct ovl_node *dir, const char *name,
+                        uint64_t *cookie)
+{
+	struct ovl_found found;
+	int err;
+
+	*cookie = 0;
+	if (!dir->lower)
+		return 0;
+	err = ovl_dir_lock(dir->lower, true);
+	if (err)
+		return err;
+	if (ovl_dir_find(dir->lower, name, &found))
+		*cookie = found.cookie;
+	ovl_dir_unlock(dir->lower);
+	return 0;
+}
+
+static int load_name(void *arg, const char *name, size_t len, uint64_t ino,
+                     uint8_t type)
+{
+	struct loading *loading = arg;
+	const struct ovl_layer *layer =
+		loading->dir->dir->parts[loading->part].layer;
+	struct ovl_name *found;
+	uint64_t cookie, fileid = 0;
+	int err;
+
+	found = ovl_names_find(loading->names, name, len);
+	if (found) {
+		/* Directories merge: which of them was born lowest takes a
+		 * look at each, and is found out when it is asked for. */
+		if (found->type == DT_DIR && type == DT_DIR)
+			found->fileid = 0;
+		return 0;
+	}
+	/* An upper object may have been born elsewhere: its origin knows.
+	 * Where getdents does not tell the inode, a look at it does. */
+	if (!loading->dir->tree->upper && layer->true_d_ino)
+		fileid = ovl_fileid(layer->number, ino);
+	err = lower_cookie(loading->dir, name, &cookie);
+	if (err)
+		return err;
+	return ovl_names_put(loading->names, name, len, cookie, fileid,
+	                     loading->part, type);
+}
+
+static int load_parts(struct loading *loading)
+{
+	struct ovl_node *dir = loading->dir;
+	struct ovl_fd *fd;
+	int err = 0;
+
+	for (unsigned i = 0; i < dir->dir->nparts && !err; i++) {
+		err = ovl_dir_fd(dir, i, true, &fd);
+		if (err)
+			break;
+		loading->part = i;
+		err = ovl_layer_list(dir->dir->parts[i].layer, ovl_fd_num(fd),
+		                     load_name, loading);
+		ovl_fd_unref(dir->tree->fds, fd);
+	}
+	return err;
+}
+
+/* What a whiteout hid between the layers of a stack is hidden; so is it. */
+static void strip_whiteouts(struct ovl_names *names)
+{
+	struct ovl_name *name;
+	uint64_t cookie = 0;
+
+	while ((name = ovl_names_after(names, cookie))) {
+		cookie = name->cookie;
+		if (name->type == DT_WHT)
+			ovl_names_del(names, name->name, name->len);
+	}
+}
+
+int ovl_dir_load(struct ovl_node *dir)
+{
+	bool upper = dir->tree->upper;
+	struct loading loading = { .dir = dir };
+	size_t weight;
+	int err;
+
+	if (dir->dir->names) /* changes only while `change` is held */
+		return 0;
+	loading.names = ovl_names_new(ovl_names_hash, dir->tree->cookie_key,
+	                              upper ? UPPER_FIRST_TIE : 0);
+	if (!loading.names)
+		return -ENOMEM;
+	err = load_parts(&loading);
+	if (err)
+		goto failed;
+	if (!upper)
+		strip_whiteouts(loading.names);
+	pthread_mutex_lock(&dir->lock);
+	ovl_node_set_names(dir, loading.names);
+	weight = dir->dir->weight;
+	pthread_mutex_unlock(&dir->lock);
+	if (weight)
+		ovl_tree_charge(dir->tree, 0);
+	return 0;
+
+failed:
+	ovl_names_free(loading.names);
+	return err;
+}
+
+int ovl_dir_lock(struct ovl_node *dir, bool may_wait)
+{
+	int err;
+
+	if (!dir->dir)
+		return -ENOTDIR;
+	for (;;) {
+		pthread_mutex_lock(&dir->lock);
+		if (dir->dir->names)
+			return 0;
+		pthread_mutex_unlock(&dir->lock);
+		if (!may_wait)
+			return -EAGAIN;
+		pthread_mutex_lock(&dir->dir->change);
+		err = ovl_dir_load(dir);
+		pthread_mutex_unlock(&dir->dir->change);
+		if (err)
+			return err;
+		/* It may have been forgotten again: then once more. */
+	}
+}
+
+void ovl_dir_unlock(struct ovl_node *dir)
+{
+	pthread_mutex_unlock(&dir->lock);
+}
+
+/* ---- names, one by one --------------------------------------------------- */
+
+bool ovl_dir_find(struct ovl_node *dir, const char *name,
+                  struct ovl_found *found)
+{
+	const struct ovl_name *record;
+
+	record = ovl_names_find(dir->dir->names, name, strlen(name));
+	if (!record)
+		return false;
+	found->cookie = record->cookie;
+	found->fileid = record->fileid;
+	found->part = record->part;
+	found->type = record->type;
+	return true;
+}
+
+void ovl_dir_note(struct ovl_node *dir, const char *name, uint64_t fileid,
+                  uint8_t type)
+{
+	struct ovl_names *names;
+	uint64_t cookie = 0;
+	size_t before, after, len = strlen(name);
+	int err = 0;
+
+	if (type != DT_UNKNOWN)
+		err = lower_cookie(dir, name, &cookie);
+	pthread_mutex_lock(&dir->lock);
+	names = dir->dir->names;
+	if (names) {
+		before = ovl_names_count(names);
+		if (type == DT_UNKNOWN)
+			ovl_names_del(names, name, len);
+		else if (!err)
+			err = ovl_names_put(names, name, len, cookie, fileid, 0,
+			                    type);
+		after = ovl_names_count(names);
+		dir->dir->weight += after - before;
+		ovl_tree_discharge(dir->tree, before - after);
+		/* Better to know none than to miss one. */
+		if (err)
+			ovl_node_set_names(dir, NULL);
+	}
+	pthread_mutex_unlock(&dir->lock);
+}
+
+void ovl_dir_learn(struct ovl_node *dir, const char *name, uint64_t fileid)
+{
+	struct ovl_name *record;
+
+	pthread_mutex_lock(&dir->lock);
+	if (dir->dir->names) {
+		record = ovl_names_find(dir->dir->names, name, strlen(name));
+		if (record)
+			record->fileid = fileid;
+	}
+	pthread_mutex_unlock(&dir->lock);
+}

@@ -1,0 +1,60 @@
+/*
+ * Directories of a tree: their descriptors, and their names read in.
+ *
+ * A directory's names are known wholly or not at all. A stack's directory shows
+ * the merge of its parts: the names that can be seen. An upper directory has its
+ * own names only, whiteouts (DT_WHT) among them: what it says of a name goes
+ * before what the stack's directory below it says, and what it does not know is
+ * the stack's.
+ */
+#ifndef VENEER_OVERLAY_DIR_H
+#define VENEER_OVERLAY_DIR_H
+
+#include <stdbool.h>
+
+#include "overlay/node.h"
+
+/*
+ * An open descriptor of a directory's part, to be given back by ovl_fd_unref to
+ * the tree's cache. -EAGAIN (it is not open, and `may_wait` is false), -ESTALE
+ * (what stands there is another directory), -errno.
+ */
+int ovl_dir_fd(struct ovl_node *dir, unsigned part, bool may_wait,
+               struct ovl_fd **fd);
+
+/*
+ * Lock the node, with its names read in (dir->dir->names is not NULL). -ENOTDIR,
+ * -EAGAIN, -errno: then it is not locked. Must not be called with `change` held.
+ */
+int ovl_dir_lock(struct ovl_node *dir, bool may_wait);
+void ovl_dir_unlock(struct ovl_node *dir);
+
+/* Read the names in, if they are not; `change` is held. 0 or -errno. */
+int ovl_dir_load(struct ovl_node *dir);
+
+/* One name, as it was at one moment. */
+struct ovl_found {
+	uint64_t cookie;
+	uint64_t fileid; /* 0: not known yet */
+	uint16_t part;
+	uint8_t type;
+};
+
+/*
+ * What the directory's own names say of `name`. False: nothing. The node is
+ * locked (ovl_dir_lock).
+ */
+bool ovl_dir_find(struct ovl_node *dir, const char *name,
+                  struct ovl_found *found);
+
+/*
+ * After a change on disk, while `change` is held: the upper directory's names,
+ * if they are read in, say this of `name`; DT_UNKNOWN: nothing (it is gone).
+ */
+void ovl_dir_note(struct ovl_node *dir, const char *name, uint64_t fileid,
+                  uint8_t type);
+
+/* The fileid of a name whose record had none, now that it is known. */
+void ovl_dir_learn(struct ovl_node *dir, const char *name, uint64_t fileid);
+
+#endif

@@ -1,0 +1,147 @@
+#include "config.h"
+
+#include "overlay/edit.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "overlay/copyup.h"
+#include "overlay/dir.h"
+#include "overlay/flush.h"
+#include "overlay/refresh.h"
+
+struct ovl_change *ovl_change_start(struct ovl_change *change,
+                                    struct ovl_change *unasked)
+{
+	if (!change)
+		change = unasked;
+	change->has_before = change->has_after = false;
+	return change;
+}
+
+int ovl_edit_open(struct ovl_edit *edit, struct ovl *fs, struct ovl_node *dir,
+                  struct ovl_change *change)
+{
+	struct ovl_node *upper;
+	struct ovl_fd *fd;
+	int err;
+
+	err = ovl_copyup(fs, dir, UINT64_MAX, &upper);
+	if (err)
+		return err;
+	err = ovl_dir_fd(upper, 0, true, &fd);
+	if (err) {
+		ovl_node_unref(upper);
+		return err;
+	}
+	edit->fs = fs;
+	edit->dir = upper;
+	edit->fd = fd;
+	edit->change = ovl_change_start(change, &edit->unasked);
+	edit->locked = false;
+	return 0;
+}
+
+int ovl_edit_lock(struct ovl_edit *edit)
+{
+	struct ovl_node *dir = edit->dir;
+	int err;
+
+	pthread_mutex_lock(&dir->dir->change);
+	edit->locked = true;
+	if (dir->dir->dead)
+		return -ESTALE;
+	err = ovl_node_reread(dir, true, &edit->change->before);
+	edit->change->has_before = !err;
+	if (!err)
+		err = ovl_dir_load(dir);
+	return err;
+}
+
+void ovl_edit_unlock(struct ovl_edit *edit)
+{
+	if (!edit->fs || !edit->locked)
+		return;
+	edit->change->has_after =
+		!ovl_node_reread(edit->dir, true, &edit->change->after);
+	pthread_mutex_unlock(&edit->dir->dir->change);
+	edit->locked = false;
+}
+
+int ovl_edit_release(struct ovl_edit *edit, int err)
+{
+	if (!edit->fs)
+		return err;
+	ovl_edit_unlock(edit);
+	if (!err)
+		err = ovl_flush_dir(edit->fs, ovl_fd_num(edit->fd));
+	ovl_fd_unref(edit->fs->tree.fds, edit->fd);
+	ovl_node_unref(edit->dir);
+	edit->fs = NULL;
+	return err;
+}
+
+int ovl_edit_covers(struct ovl_edit *edit, const char *name, bool *covers)
+{
+	struct ovl_node *lower = edit->dir->lower;
+	struct ovl_found found;
+	int err;
+
+	*covers = false;
+	if (!lower)
+		return 0;
+	err = ovl_dir_lock(lower, true);
+	if (err)
+		return err;
+	*covers = ovl_dir_find(lower, name, &found);
+	ovl_dir_unlock(lower);
+	return 0;
+}
+
+uint8_t ovl_edit_upper_type(struct ovl_edit *edit, const char *name)
+{
+	struct ovl_node *dir = edit->dir;
+	struct ovl_found found = { .type = DT_UNKNOWN };
+
+	pthread_mutex_lock(&dir->lock);
+	if (dir->dir->names && !ovl_dir_find(dir, name, &found))
+		found.type = DT_UNKNOWN;
+	pthread_mutex_unlock(&dir->lock);
+	return found.type;
+}
+
+int ovl_edit_place(struct ovl_edit *edit, const char *tmp, const char *name,
+                   bool is_dir)
+{
+	int work = ovl_workdir_tmp(edit->fs->workdir);
+	int dirfd = ovl_fd_num(edit->fd);
+	unsigned flags = RENAME_NOREPLACE;
+
+	/* A directory cannot replace a whiteout: they change places. */
+	if (ovl_edit_upper_type(edit, name) == DT_WHT)
+		flags = is_dir ? RENAME_EXCHANGE : 0;
+	if (renameat2(work, tmp, dirfd, name, flags))
+		return -errno;
+	if (flags == RENAME_EXCHANGE)
+		unlinkat(work, tmp, 0);
+	return 0;
+}
+
+void ovl_edit_unlinked(struct ovl_edit *edit, struct ovl_node *node,
+                       const char *name, uint32_t nlink)
+{
+	ovl_map_del(edit->fs->tree.map, node->id.fileid, edit->dir->id.fileid,
+	            name, strlen(name));
+	if (node->dir || nlink <= 1) {
+		ovl_fdslot_clear(node->tree->fds, &node->fd, true);
+		ovl_tree_forget(node->tree, node);
+		return;
+	}
+	pthread_mutex_lock(&node->lock);
+	node->checked = 0; /* its link count and ctime have changed */
+	pthread_mutex_unlock(&node->lock);
+}

@@ -1,0 +1,70 @@
+/*
+ * Changing the names of one directory: what every such change begins and ends
+ * with. Between ovl_edit_lock and ovl_edit_unlock nobody else changes them.
+ */
+#ifndef VENEER_OVERLAY_EDIT_H
+#define VENEER_OVERLAY_EDIT_H
+
+#include <stdbool.h>
+
+#include "overlay/fs.h"
+
+struct ovl_edit {
+	struct ovl *fs;
+	struct ovl_node *dir; /* held; it has an upper part */
+	struct ovl_fd *fd;    /* of that */
+	struct ovl_change *change;
+	struct ovl_change unasked; /* where the caller wants none */
+	bool locked;
+};
+
+/* A change that is on none: ovl_edit_release does nothing. */
+#define OVL_EDIT_NONE      \
+	{                  \
+		.fs = NULL \
+	}
+
+/* Clear a change that the caller may not want: never NULL afterwards. */
+struct ovl_change *ovl_change_start(struct ovl_change *change,
+                                    struct ovl_change *unasked);
+
+/*
+ * Copy the directory up, if need be, and open it. `change` may be NULL; it hears
+ * of the directory's attributes. On failure there is nothing to release.
+ */
+int ovl_edit_open(struct ovl_edit *edit, struct ovl *fs, struct ovl_node *dir,
+                  struct ovl_change *change);
+
+/* -ESTALE: it has been removed. The names are read in. */
+int ovl_edit_lock(struct ovl_edit *edit);
+
+/* Reads its attributes again, and unlocks. No-op where it is not locked. */
+void ovl_edit_unlock(struct ovl_edit *edit);
+
+/*
+ * Unlock, where it is locked, bring the directory to stable storage unless
+ * `err`, and let go. Returns `err`, or what the flush said.
+ */
+int ovl_edit_release(struct ovl_edit *edit, int err);
+
+/* Whether the directory below it has that name, so that a whiteout is needed. */
+int ovl_edit_covers(struct ovl_edit *edit, const char *name, bool *covers);
+
+/* What stands at that name in the upper: DT_*, DT_UNKNOWN for nothing. */
+uint8_t ovl_edit_upper_type(struct ovl_edit *edit, const char *name);
+
+/*
+ * Put `tmp` of the work directory into place as `name`, where nothing can be
+ * seen: over a whiteout, if there is one.
+ */
+int ovl_edit_place(struct ovl_edit *edit, const char *tmp, const char *name,
+                   bool is_dir);
+
+/*
+ * A name of this upper node is gone: its last one, or its row in the map only.
+ * `nlink` is what it had before.
+ */
+void ovl_edit_unlinked(struct ovl_edit *edit, struct ovl_node *node,
+                       const char *name, uint32_t nlink);
+
+#endif

@@ -1,0 +1,101 @@
+#include "config.h"
+
+#include "overlay/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "overlay/dir.h"
+#include "overlay/refresh.h"
+
+static int open_by_place(struct ovl_node *node, int flags, bool cached)
+{
+	char name[NAME_MAX + 1];
+	struct ovl_node *parent;
+	struct ovl_fd *above;
+	struct stat st;
+	int fd, err;
+
+	parent = ovl_node_place(node, name);
+	if (!parent)
+		return -ESTALE;
+	err = ovl_dir_fd(parent, node->part, !cached, &above);
+	if (err) {
+		ovl_node_unref(parent);
+		return err;
+	}
+	fd = ovl_layer_open(node->layer, ovl_fd_num(above), name, flags,
+	                    cached);
+	ovl_fd_unref(parent->tree->fds, above);
+	ovl_node_unref(parent);
+	if (fd < 0)
+		return fd;
+	/* Another file may have got the name since: it is not this one. */
+	if (fstat(fd, &st) || st.st_ino != node->ino) {
+		close(fd);
+		return -ESTALE;
+	}
+	return fd;
+}
+
+static int open_node(struct ovl_node *node, int flags, bool cached)
+{
+	int fd = open_by_place(node, flags, cached);
+
+	if (fd != -ENOENT && fd != -ESTALE)
+		return fd;
+	if (cached)
+		return -EAGAIN;
+	/* Reading its attributes finds it by another name, if it has one. */
+	fd = ovl_node_reread(node, false, NULL);
+	return fd ? fd : open_by_place(node, flags, false);
+}
+
+int ovl_file_fd(struct ovl_node *file, bool may_wait, struct ovl_fd **fd)
+{
+	/* What is no file any more must not keep an open waiting. */
+	int flags = O_NONBLOCK | O_NOCTTY |
+	            (file->tree->writable ? O_RDWR : O_RDONLY);
+	struct ovl_fd *got = ovl_fdslot_get(file->tree->fds, &file->fd);
+	int num;
+
+	if (!got) {
+		if (file->foreign)
+			return -EACCES;
+		/* At the bound, one that has to be flushed may have to go. */
+		if (!may_wait &&
+		    ovl_fdcache_count(file->tree->fds) >= file->tree->max_files)
+			return -EAGAIN;
+		num = open_node(file, flags, !may_wait);
+		if (num < 0)
+			return num;
+		got = ovl_fdslot_fill(file->tree->fds, &file->fd, num,
+		                      may_wait);
+		if (!got)
+			return -ENOMEM;
+	}
+	*fd = got;
+	return 0;
+}
+
+int ovl_node_open_path(struct ovl_node *node)
+{
+	struct ovl_fd *fd;
+	int num;
+
+	if (node->foreign)
+		return -EACCES;
+	if (!node->dir)
+		return open_node(node, O_PATH, false);
+	num = ovl_dir_fd(node, 0, true, &fd);
+	if (num)
+		return num;
+	num = fcntl(ovl_fd_num(fd), F_DUPFD_CLOEXEC, 0);
+	if (num < 0)
+		num = -errno;
+	ovl_fd_unref(node->tree->fds, fd);
+	return num;
+}

@@ -1,0 +1,24 @@
+/*
+ * Regular files: their descriptors.
+ */
+#ifndef VENEER_OVERLAY_FILE_H
+#define VENEER_OVERLAY_FILE_H
+
+#include <stdbool.h>
+
+#include "overlay/node.h"
+
+/*
+ * An open descriptor of a regular file, to be given back by ovl_fd_unref to the
+ * tree's cache: O_RDWR in a writable tree, else O_RDONLY. -EAGAIN, -ESTALE,
+ * -errno.
+ */
+int ovl_file_fd(struct ovl_node *file, bool may_wait, struct ovl_fd **fd);
+
+/*
+ * A descriptor of an object of any type that has a place in a directory, for its
+ * attributes (O_PATH). The caller closes it. Blocks.
+ */
+int ovl_node_open_path(struct ovl_node *node);
+
+#endif

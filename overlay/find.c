@@ -1,0 +1,396 @@
+#include "config.h"
+
+#include "overlay/find.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "overlay/dir.h"
+#include "overlay/perm.h"
+#include "overlay/refresh.h"
+#include "overlay/upper.h"
+
+/* Directories above one another that rows of the map are followed through. */
+#define MAX_DEPTH 4096
+
+/* ---- by name -------------------------------------------------------------- */
+
+/*
+ * What the upper directory has by that name. 1: nothing, ask the one below.
+ */
+static int upper_child(struct ovl *fs, struct ovl_node *dir, const char *name,
+                       bool may_wait, struct ovl_node **node)
+{
+	struct ovl_found found;
+	struct ovl_node *got;
+	bool is_there;
+	int err;
+
+	err = ovl_dir_lock(dir, may_wait);
+	if (err)
+		return err;
+	is_there = ovl_dir_find(dir, name, &found);
+	ovl_dir_unlock(dir);
+	if (!is_there)
+		return dir->lower ? 1 : -ENOENT;
+	if (found.type == DT_WHT)
+		return -ENOENT;
+	got = found.fileid ? ovl_tree_get(&fs->tree, found.fileid) : NULL;
+	if (got) {
+		ovl_node_remember(got, dir, name);
+		*node = got;
+		return 0;
+	}
+	if (!may_wait)
+		return -EAGAIN;
+	err = ovl_upper_load(fs, dir, name, &got);
+	if (err)
+		return err;
+	if (!found.fileid)
+		ovl_dir_learn(dir, name, got->id.fileid);
+	*node = got;
+	return 0;
+}
+
+/*
+ * A lower file of several names may have been copied up by another one: then
+ * this one shows the copy, too.
+ */
+static struct ovl_node *copied_link(struct ovl *fs, struct ovl_node *lower)
+{
+	struct ovl_node *upper = NULL;
+	bool linked;
+
+	pthread_mutex_lock(&lower->lock);
+	linked = !lower->dir && lower->attr.nlink > 1;
+	pthread_mutex_unlock(&lower->lock);
+	if (linked)
+		upper = ovl_tree_get(&fs->tree, lower->id.fileid);
+	if (!upper)
+		return lower;
+	ovl_node_unref(lower);
+	return upper;
+}
+
+int ovl_find_child(struct ovl *fs, struct ovl_node *dir, const char *name,
+                   bool may_wait, struct ovl_node **node)
+{
+	struct ovl_node *got;
+	int err = 1;
+
+	if (!dir->dir)
+		return -ENOTDIR;
+	if (dir->tree->upper) {
+		err = upper_child(fs, dir, name, may_wait, node);
+		if (err <= 0)
+			return err;
+		dir = dir->lower;
+	}
+	err = ovl_stack_lookup(fs->stack, dir, name, may_wait, &got);
+	if (err)
+		return err;
+	*node = fs->has_upper ? copied_link(fs, got) : got;
+	return 0;
+}
+
+/* ---- upwards ---------------------------------------------------------------- */
+
+/*
+ * Whether the stack's node shows as `name` in the overlay's directory `dir`,
+ * which is, or is merged with, the directory that has this name for it below. 0:
+ * as `*node`, which is `lower` itself where there is no upper part.
+ */
+static int shows_as(struct ovl *fs, struct ovl_node *lower,
+                    struct ovl_node *dir, const char *name, bool may_wait,
+                    struct ovl_node **node)
+{
+	struct ovl_node *got;
+	int err = 1;
+
+	if (dir->tree->upper)
+		err = upper_child(fs, dir, name, may_wait, &got);
+	if (err == 1) {
+		*node = ovl_node_ref(lower);
+		return 0;
+	}
+	if (err)
+		return err;
+	if (got->id.fileid != lower->id.fileid) {
+		ovl_node_unref(got);
+		return -ENOENT;
+	}
+	*node = got;
+	return 0;
+}
+
+/* The stack's directory of that fileid, if it is in memory or has a row. */
+static struct ovl_node *stack_dir(struct ovl *fs, uint64_t fileid,
+                                  unsigned depth)
+{
+	struct ovl_node *dir = ovl_tree_get(&fs->stack->tree, fileid), *above;
+	char name[NAME_MAX + 1];
+	uint64_t parent;
+
+	if (dir || depth == MAX_DEPTH ||
+	    !ovl_map_get(fs->stack->tree.map, fileid, 0, &parent, name))
+		return dir;
+	above = stack_dir(fs, parent, depth + 1);
+	if (!above)
+		return NULL;
+	if (ovl_stack_lookup(fs->stack, above, name, true, &dir))
+		dir = NULL;
+	ovl_node_unref(above);
+	return dir;
+}
+
+/*
+ * The `index`th place of the stack's node: the one it is known by first, then,
+ * for a file of several links, those that the map has. False: no more.
+ */
+static bool nth_place(struct ovl *fs, struct ovl_node *lower, unsigned index,
+                      struct ovl_node **dir, char *name)
+{
+	uint64_t parent;
+
+	if (index == 0) {
+		*dir = ovl_node_place(lower, name);
+		return *dir != NULL;
+	}
+	if (lower->dir || !ovl_map_get(lower->tree->map, lower->id.fileid,
+	                               index - 1, &parent, name))
+		return false;
+	*dir = stack_dir(fs, parent, 0);
+	return *dir != NULL;
+}
+
+/*
+ * Find a place where the stack's node shows: its directory (not for NULL) and
+ * name in the overlay, and what it shows as.
+ */
+static int find_shown(struct ovl *fs, struct ovl_node *lower, bool may_wait,
+                      struct ovl_node **in, char *name, struct ovl_node **node)
+{
+	struct ovl_node *dir, *over = NULL;
+	int err = -ENOENT;
+
+	for (unsigned i = 0; err == -ENOENT; i++) {
+		if (i == 1 && !may_wait && !lower->dir)
+			return -EAGAIN; /* other names may need a disk */
+		if (!nth_place(fs, lower, i, &dir, name))
+			break;
+		err = ovl_find_over(fs, dir, may_wait, &over);
+		ovl_node_unref(dir);
+		if (err)
+			continue;
+		err = shows_as(fs, lower, over, name, may_wait, node);
+		if (!err && in)
+			*in = over;
+		else
+			ovl_node_unref(over);
+	}
+	return err;
+}
+
+int ovl_find_over(struct ovl *fs, struct ovl_node *lower, bool may_wait,
+                  struct ovl_node **node)
+{
+	char name[NAME_MAX + 1];
+	struct ovl_node *upper;
+
+	if (lower->tree->upper || !fs->has_upper) {
+		*node = ovl_node_ref(lower);
+		return 0;
+	}
+	upper = ovl_tree_get(&fs->tree, lower->id.fileid);
+	if (upper) {
+		*node = upper;
+		return 0;
+	}
+	return find_shown(fs, lower, may_wait, NULL, name, node);
+}
+
+int ovl_find_place(struct ovl *fs, struct ovl_node *lower,
+                   struct ovl_node **dir, char *name)
+{
+	struct ovl_node *shown, *in;
+	bool upper;
+	int err;
+
+	err = find_shown(fs, lower, true, &in, name, &shown);
+	if (err)
+		return err;
+	upper = shown->tree->upper;
+	ovl_node_unref(shown);
+	if (upper) {
+		ovl_node_unref(in);
+		return -EEXIST;
+	}
+	*dir = in;
+	return 0;
+}
+
+int ovl_find_parent(struct ovl *fs, struct ovl_node *node, bool may_wait,
+                    struct ovl_node **parent)
+{
+	struct ovl_node *above = ovl_node_parent(node);
+	int err = 0;
+
+	if (!above)
+		*parent = ovl_node_ref(node);
+	else if (above->tree->upper)
+		*parent = ovl_node_ref(above);
+	else
+		err = ovl_find_over(fs, above, may_wait, parent);
+	ovl_node_unref(above);
+	return err;
+}
+
+/* ---- by identity -------------------------------------------------------------- */
+
+/*
+ * The node of the tree by the rows of its map. -ENOENT: there is none that leads
+ * to it. Rows that lead elsewhere are dropped.
+ */
+static int by_rows(struct ovl *fs, struct ovl_tree *tree, uint64_t fileid,
+                   unsigned depth, struct ovl_node **node)
+{
+	char name[NAME_MAX + 1];
+	struct ovl_node *dir, *got = ovl_tree_get(tree, fileid);
+	uint64_t parent;
+	unsigned i = 0;
+	int err = -ENOENT;
+
+	if (got) {
+		*node = got;
+		return 0;
+	}
+	while (depth < MAX_DEPTH &&
+	       ovl_map_get(tree->map, fileid, i, &parent, name)) {
+		err = by_rows(fs, tree, parent, depth + 1, &dir);
+		if (!err) {
+			err = tree->upper ? ovl_find_child(fs, dir, name, true,
+			                                   &got)
+			                  : ovl_stack_lookup(fs->stack, dir,
+			                                     name, true, &got);
+			ovl_node_unref(dir);
+		}
+		if (!err && got->id.fileid == fileid) {
+			*node = got;
+			return 0;
+		}
+		if (!err)
+			ovl_node_unref(got);
+		if (err && err != -ENOENT && err != -ESTALE && err != -ENOTDIR)
+			return err;
+		ovl_map_del(tree->map, fileid, parent, name, strlen(name));
+		err = -ENOENT;
+	}
+	return err;
+}
+
+/* One try, without a walk. -ENOENT: not found so far. */
+static int resolve_once(struct ovl *fs, uint64_t fileid, bool may_wait,
+                        struct ovl_node **node)
+{
+	struct ovl_node *got = NULL, *lower = NULL;
+	int err = -ENOENT;
+
+	if (fs->has_upper)
+		got = ovl_tree_get(&fs->tree, fileid);
+	if (got) {
+		*node = got;
+		return 0;
+	}
+	lower = ovl_tree_get(&fs->stack->tree, fileid);
+	if (lower) {
+		err = ovl_find_over(fs, lower, may_wait, node);
+		ovl_node_unref(lower);
+		if (err != -ENOENT)
+			return err;
+	}
+	if (!may_wait)
+		return -EAGAIN;
+	if (fs->has_upper)
+		err = by_rows(fs, &fs->tree, fileid, 0, node);
+	if (err != -ENOENT || !ovl_fileid_layer(fileid) || lower)
+		return err;
+	err = by_rows(fs, &fs->stack->tree, fileid, 0, &lower);
+	if (!err) {
+		err = ovl_find_over(fs, lower, true, node);
+		ovl_node_unref(lower);
+	}
+	return err;
+}
+
+/*
+ * Wait for the walk that may still find it: the overlay's, then the stack's.
+ * -ESTALE: both have been everywhere.
+ */
+static int wait_for_walk(struct ovl *fs, uint64_t fileid)
+{
+	if (fs->has_upper && !ovl_map_complete(fs->tree.map))
+		return ovl_walk_wait(&fs->walk);
+	if (ovl_fileid_layer(fileid) && fs->stack->nlayers &&
+	    !ovl_map_complete(fs->stack->tree.map))
+		return ovl_walk_wait(&fs->stack->walk);
+	return -ESTALE;
+}
+
+int ovl_resolve(struct ovl *fs, const struct ovl_caller *caller,
+                struct ovl_id id, struct ovl_node **node)
+{
+	struct ovl_node *got;
+	int err;
+
+	for (;;) {
+		err = resolve_once(fs, id.fileid, caller->may_wait, &got);
+		if (err != -ENOENT && err != -ESTALE)
+			break;
+		err = wait_for_walk(fs, id.fileid);
+		if (err)
+			return err;
+	}
+	if (err)
+		return err;
+	if (got->id.generation != id.generation) {
+		ovl_node_unref(got);
+		return -ESTALE;
+	}
+	*node = got;
+	return 0;
+}
+
+/* ---- for callers ------------------------------------------------------------ */
+
+struct ovl_node *ovl_root(struct ovl *fs)
+{
+	return ovl_node_ref(fs->has_upper ? fs->tree.root
+	                                  : fs->stack->tree.root);
+}
+
+int ovl_lookup(struct ovl *fs, const struct ovl_caller *caller,
+               struct ovl_node *dir, const char *name, struct ovl_node **node)
+{
+	struct ovl_attr attr;
+	int err;
+
+	if (!dir->dir)
+		return -ENOTDIR;
+	if (strlen(name) > NAME_MAX)
+		return -ENAMETOOLONG;
+	err = ovl_node_attr(dir, fs->cache, caller->may_wait, &attr);
+	if (!err)
+		err = ovl_perm_check(caller, &attr, X_OK);
+	if (err)
+		return err;
+	if (!strcmp(name, ".")) {
+		*node = ovl_node_ref(dir);
+		return 0;
+	}
+	if (!strcmp(name, ".."))
+		return ovl_find_parent(fs, dir, caller->may_wait, node);
+	return ovl_find_child(fs, dir, name, caller->may_wait, node);
+}

@@ -1,0 +1,39 @@
+/*
+ * Finding nodes of an overlay: by name, by identity, upwards. An object is
+ * either the overlay's (it has an upper part) or the stack's (it has none, and
+ * nothing hides it). No permission is asked for here.
+ */
+#ifndef VENEER_OVERLAY_FIND_H
+#define VENEER_OVERLAY_FIND_H
+
+#include <stdbool.h>
+
+#include "overlay/fs.h"
+
+/*
+ * The child of that name ("." and ".." have no meaning here). -ENOENT, -ENOTDIR,
+ * -EAGAIN, -errno.
+ */
+int ovl_find_child(struct ovl *fs, struct ovl_node *dir, const char *name,
+                   bool may_wait, struct ovl_node **node);
+
+/* The directory above; the root's is itself. */
+int ovl_find_parent(struct ovl *fs, struct ovl_node *node, bool may_wait,
+                    struct ovl_node **parent);
+
+/*
+ * What the overlay has in place of the stack's node `lower`: the node that has
+ * an upper part, or `lower` itself. -ENOENT: it is hidden, or was moved.
+ */
+int ovl_find_over(struct ovl *fs, struct ovl_node *lower, bool may_wait,
+                  struct ovl_node **node);
+
+/*
+ * Where the stack's node `lower`, which has no upper part, shows: the overlay's
+ * directory and the name in it (at least 256 bytes). -ENOENT: nowhere. -EEXIST:
+ * it has an upper part by now.
+ */
+int ovl_find_place(struct ovl *fs, struct ovl_node *lower,
+                   struct ovl_node **dir, char *name);
+
+#endif

@@ -1,0 +1,55 @@
+/*
+ * The overlay's own struct, for the sources that make up struct ovl's functions.
+ */
+#ifndef VENEER_OVERLAY_FS_H
+#define VENEER_OVERLAY_FS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "overlay/layer.h"
+#include "overlay/node.h"
+#include "overlay/overlay.h"
+#include "overlay/stack.h"
+#include "overlay/state.h"
+#include "overlay/walk.h"
+#include "overlay/workdir.h"
+
+/* An object that is being copied up: others who want it wait. */
+struct ovl_copying {
+	struct ovl_copying *next;
+	uint64_t fileid;
+};
+
+struct ovl {
+	/* Never change after ovl_open. */
+	struct ovl_state state;
+	enum ovl_cache cache;
+	enum ovl_sync sync;
+	bool has_upper;
+	bool read_only;
+	struct ovl_stack *stack;
+	struct ovl_layer upper;      /* where there is one */
+	struct ovl_workdir *workdir; /* likewise */
+	ovl_log_fn *log;
+	void *log_arg;
+
+	struct ovl_tree tree; /* what has an upper part */
+	struct ovl_walk walk; /* over that */
+
+	pthread_mutex_t rename; /* see node.h */
+
+	pthread_mutex_t copying_lock; /* guards the list of copies under way */
+	pthread_cond_t copying_ended;
+	struct ovl_copying *copying;
+
+	atomic_uint_fast64_t verifier; /* of unstable writes */
+	atomic_uint_fast64_t copyups, copied_bytes, flushes;
+};
+
+/* One line to the log, if there is one; `level` as in syslog(3). */
+void ovl_log(const struct ovl *fs, int level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#endif

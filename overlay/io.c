@@ -1,0 +1,233 @@
+/*
+ * Reading and writing the data of files, and the targets of symlinks.
+ */
+#include "config.h"
+
+#include "overlay/overlay.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "overlay/copyup.h"
+#include "overlay/file.h"
+#include "overlay/flush.h"
+#include "overlay/perm.h"
+#include "overlay/refresh.h"
+
+/* ---- reading ------------------------------------------------------------------ */
+
+static int check_regular(const struct ovl_node *node)
+{
+	if (S_ISREG(node->type))
+		return 0;
+	return S_ISDIR(node->type) ? -EISDIR : -EINVAL;
+}
+
+/*
+ * preadv2 until all is there or the file ends. Where it may not wait, a short
+ * count says only that the rest is not in memory.
+ */
+static ssize_t read_all(int fd, void *data, size_t count, uint64_t offset,
+                        int flags)
+{
+	size_t done = 0;
+	ssize_t n;
+
+	while (done < count) {
+		struct iovec iov = { (char *)data + done, count - done };
+
+		n = preadv2(fd, &iov, 1, offset + done, flags);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EOPNOTSUPP && flags)
+			return -EAGAIN;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		done += n;
+	}
+	return done;
+}
+
+ssize_t ovl_read(struct ovl *fs, const struct ovl_caller *caller,
+                 struct ovl_node *node, void *data, size_t count,
+                 uint64_t offset, bool *eof)
+{
+	struct ovl_attr attr;
+	struct ovl_fd *fd;
+	ssize_t n;
+
+	n = check_regular(node);
+	if (!n)
+		n = ovl_node_attr(node, fs->cache, caller->may_wait, &attr);
+	if (!n)
+		n = ovl_perm_read(caller, &attr);
+	if (n)
+		return n;
+	if (offset > INT64_MAX - count)
+		return -EINVAL;
+	n = ovl_file_fd(node, caller->may_wait, &fd);
+	if (n)
+		return n;
+	n = read_all(ovl_fd_num(fd), data, count, offset,
+	             caller->may_wait || node->layer->never_waits ? 0
+	                                                          : RWF_NOWAIT);
+	ovl_fd_unref(node->tree->fds, fd);
+	if (n >= 0)
+		*eof = (size_t)n < count || offset + n >= attr.size;
+	return n;
+}
+
+ssize_t ovl_readlink(struct ovl *fs, const struct ovl_caller *caller,
+                     struct ovl_node *node, char *target, size_t size)
+{
+	ssize_t n;
+	int fd;
+
+	(void)fs;
+	if (!S_ISLNK(node->type))
+		return -EINVAL;
+	if (!caller->may_wait)
+		return -EAGAIN;
+	fd = ovl_node_open_path(node);
+	if (fd < 0)
+		return fd;
+	n = readlinkat(fd, "", target, size);
+	if (n < 0)
+		n = -errno;
+	close(fd);
+	return n;
+}
+
+/* ---- writing -------------------------------------------------------------------- */
+
+static ssize_t write_all(int fd, const void *data, size_t count,
+                         uint64_t offset)
+{
+	size_t done = 0;
+	ssize_t n;
+
+	while (done < count) {
+		n = pwrite(fd, (const char *)data + done, count - done,
+		           offset + done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		/* What has been written is written: say so. */
+		if (n < 0)
+			return done ? (ssize_t)done : -errno;
+		done += n;
+	}
+	return done;
+}
+
+/*
+ * POSIX: setuid and setgid do not outlive a write by an ordinary user. They go
+ * first, so that nobody runs what he wrote with them.
+ */
+static int strip_setid(const struct ovl_caller *caller, int fd,
+                       const struct ovl_attr *attr)
+{
+	uint32_t mode = ovl_perm_mode_after_write(caller, attr);
+
+	return mode != attr->mode && fchmod(fd, mode & 07777) ? -errno : 0;
+}
+
+static ssize_t write_upper(struct ovl *fs, const struct ovl_caller *caller,
+                           struct ovl_node *node, const void *data,
+                           size_t count, uint64_t offset,
+                           enum ovl_stable stable, struct ovl_change *change)
+{
+	struct ovl_fd *fd;
+	ssize_t n;
+	int err;
+
+	err = ovl_file_fd(node, caller->may_wait, &fd);
+	if (err)
+		return err;
+	err = ovl_node_reread_fd(node, ovl_fd_num(fd), &change->before);
+	change->has_before = !err;
+	if (!err && count)
+		err = strip_setid(caller, ovl_fd_num(fd), &change->before);
+	n = err ? err : write_all(ovl_fd_num(fd), data, count, offset);
+	ovl_flush_owed(fs, fd); /* only now: a flush before would not count */
+	if (n > 0 && stable != OVL_UNSTABLE) {
+		err = ovl_flush_file(fs, fd, stable == OVL_FILE_SYNC);
+		if (err)
+			n = err;
+	}
+	err = ovl_node_reread_fd(node, ovl_fd_num(fd), &change->after);
+	change->has_after = !err;
+	ovl_fd_unref(node->tree->fds, fd);
+	return n;
+}
+
+ssize_t ovl_write(struct ovl *fs, const struct ovl_caller *caller,
+                  struct ovl_node *node, const void *data, size_t count,
+                  uint64_t offset, enum ovl_stable stable,
+                  struct ovl_change *change)
+{
+	struct ovl_change ignored;
+	struct ovl_node *upper;
+	struct ovl_attr attr;
+	ssize_t n;
+
+	if (!change)
+		change = &ignored;
+	change->has_before = change->has_after = false;
+	n = check_regular(node);
+	if (!n)
+		n = ovl_node_attr(node, fs->cache, caller->may_wait, &attr);
+	if (!n)
+		n = fs->read_only ? -EROFS : ovl_perm_write(caller, &attr);
+	if (n)
+		return n;
+	if (offset > INT64_MAX || count > INT64_MAX - offset)
+		return -EFBIG;
+	/* A copy-up or a flush waits for a disk. */
+	if (!caller->may_wait && (!node->tree->upper || stable != OVL_UNSTABLE))
+		return -EAGAIN;
+	n = ovl_copyup(fs, node, UINT64_MAX, &upper);
+	if (n)
+		return n;
+	n = write_upper(fs, caller, upper, data, count, offset, stable, change);
+	ovl_node_unref(upper);
+	return n;
+}
+
+int ovl_commit(struct ovl *fs, const struct ovl_caller *caller,
+               struct ovl_node *node, uint64_t offset, uint64_t count,
+               struct ovl_change *change)
+{
+	struct ovl_change ignored;
+	struct ovl_fd *fd;
+	int err;
+
+	(void)offset;
+	(void)count;
+	if (!change)
+		change = &ignored;
+	change->has_before = change->has_after = false;
+	err = check_regular(node);
+	if (err)
+		return err;
+	if (!caller->may_wait)
+		return -EAGAIN;
+	err = ovl_node_attr(node, fs->cache, true, &change->before);
+	change->has_before = !err;
+	/* A descriptor that was closed since was flushed then. */
+	fd = node->tree->upper ? ovl_fdslot_get(node->tree->fds, &node->fd)
+	                       : NULL;
+	if (fd) {
+		err = ovl_flush_file(fs, fd, false);
+		ovl_fd_unref(node->tree->fds, fd);
+		if (err)
+			return err;
+	}
+	err = ovl_node_attr(node, fs->cache, true, &change->after);
+	change->has_after = !err;
+	return err;
+}

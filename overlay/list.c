@@ -1,0 +1,274 @@
+/*
+ * Listing a directory: the merge of its own names and of those below it, in the
+ * order of their cookies.
+ */
+#include "config.h"
+
+#include "overlay/overlay.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "overlay/dir.h"
+#include "overlay/find.h"
+#include "overlay/perm.h"
+#include "overlay/refresh.h"
+
+#define COOKIE_DOT 1
+#define COOKIE_DOTDOT 2
+
+/* Names taken at a time, while the locks are held. */
+#define BATCH 64
+
+struct batch {
+	unsigned n;
+	struct {
+		uint64_t cookie;
+		uint64_t fileid;
+		uint8_t len;
+		char name[NAME_MAX + 1];
+	} names[BATCH];
+};
+
+/* One listing under way. */
+struct listing {
+	struct ovl *fs;
+	const struct ovl_caller *caller;
+	struct ovl_node *dir;
+	bool attrs;
+	ovl_fill_fn *fill;
+	void *arg;
+	uint64_t last; /* cookie of the entry before */
+};
+
+/* ---- taking names -------------------------------------------------------------- */
+
+/* Lock a directory and the one below it (or NULL), with their names. */
+static int lock_both(struct ovl_node *dir, struct ovl_node *lower,
+                     bool may_wait)
+{
+	int err;
+
+	for (;;) {
+		err = ovl_dir_lock(dir, may_wait);
+		if (err || !lower)
+			return err;
+		err = ovl_dir_lock(lower, false);
+		if (!err)
+			return 0;
+		ovl_dir_unlock(dir);
+		if (err != -EAGAIN || !may_wait)
+			return err;
+		/* Not while the other is locked: this may wait. */
+		err = ovl_dir_lock(lower, true);
+		if (err)
+			return err;
+		ovl_dir_unlock(lower);
+	}
+}
+
+static void add(struct batch *batch, const struct ovl_name *name)
+{
+	batch->names[batch->n].cookie = name->cookie;
+	batch->names[batch->n].fileid = name->fileid;
+	batch->names[batch->n].len = name->len;
+	memcpy(batch->names[batch->n++].name, name->name, name->len + 1);
+}
+
+static bool is_covered(const struct ovl_names *upper,
+                       const struct ovl_name *name)
+{
+	return upper && ovl_names_find(upper, name->name, name->len);
+}
+
+/* The next names after `cookie`; both sets are locked, each may be NULL. */
+static void merge(const struct ovl_names *upper, const struct ovl_names *lower,
+                  uint64_t cookie, struct batch *batch)
+{
+	struct ovl_names_iter upper_iter, lower_iter;
+	const struct ovl_name *u = NULL, *l = NULL;
+
+	if (upper) {
+		upper_iter = ovl_names_iter(upper, cookie);
+		u = ovl_names_next(&upper_iter);
+	}
+	if (lower) {
+		lower_iter = ovl_names_iter(lower, cookie);
+		l = ovl_names_next(&lower_iter);
+	}
+	while (batch->n < BATCH && (u || l)) {
+		if (u && (!l || u->cookie <= l->cookie)) {
+			if (u->type != DT_WHT)
+				add(batch, u);
+			u = ovl_names_next(&upper_iter);
+		} else {
+			if (!is_covered(upper, l))
+				add(batch, l);
+			l = ovl_names_next(&lower_iter);
+		}
+	}
+}
+
+static int take_batch(struct listing *listing, uint64_t cookie,
+                      struct batch *batch)
+{
+	struct ovl_node *dir = listing->dir;
+	struct ovl_node *lower = dir->tree->upper ? dir->lower : NULL;
+	int err;
+
+	batch->n = 0;
+	err = lock_both(dir, lower, listing->caller->may_wait);
+	if (err)
+		return err;
+	if (dir->tree->upper)
+		merge(dir->dir->names, lower ? lower->dir->names : NULL, cookie,
+		      batch);
+	else
+		merge(NULL, dir->dir->names, cookie, batch);
+	if (lower)
+		ovl_dir_unlock(lower);
+	ovl_dir_unlock(dir);
+	return 0;
+}
+
+/* ---- handing them over ------------------------------------------------------------ */
+
+static int add_attrs(struct listing *listing, struct ovl_node *node,
+                     struct ovl_dirent *entry)
+{
+	int err;
+
+	entry->fileid = node->id.fileid;
+	if (!listing->attrs)
+		return 0;
+	err = ovl_node_attr(node, listing->fs->cache, listing->caller->may_wait,
+	                    &entry->attr);
+	if (err == -EAGAIN)
+		return err;
+	entry->has_attr = !err;
+	entry->id = node->id;
+	return 0;
+}
+
+/*
+ * Fill in what the name alone does not tell. -ENOENT: it is gone by now. An
+ * object that cannot be looked at is listed without attributes.
+ */
+static int complete(struct listing *listing, struct ovl_dirent *entry)
+{
+	struct ovl_node *node;
+	int err;
+
+	if (entry->fileid && !listing->attrs)
+		return 0;
+	err = ovl_find_child(listing->fs, listing->dir, entry->name,
+	                     listing->caller->may_wait, &node);
+	if (err == -EAGAIN || err == -ENOENT)
+		return err;
+	if (err)
+		return entry->fileid ? 0 : -ENOENT;
+	err = add_attrs(listing, node, entry);
+	ovl_node_unref(node);
+	return err;
+}
+
+static bool hand_over(struct listing *listing, struct ovl_dirent *entry)
+{
+	entry->same_hash = entry->cookie >> 4 == listing->last >> 4 &&
+	                   entry->cookie > COOKIE_DOTDOT;
+	listing->last = entry->cookie;
+	return listing->fill(listing->arg, entry);
+}
+
+/* "." and "..": 1 when there was no room. */
+static int list_dots(struct listing *listing, uint64_t cookie)
+{
+	struct ovl_dirent entry = { 0 };
+	struct ovl_node *node;
+	int err = 0;
+
+	for (uint64_t dot = cookie + 1; dot <= COOKIE_DOTDOT && !err; dot++) {
+		if (dot == COOKIE_DOT)
+			node = ovl_node_ref(listing->dir);
+		else
+			err = ovl_find_parent(listing->fs, listing->dir,
+			                      listing->caller->may_wait, &node);
+		if (err)
+			break;
+		entry = (struct ovl_dirent){
+			.name = dot == COOKIE_DOT ? "." : "..",
+			.namelen = dot,
+			.cookie = dot,
+		};
+		err = add_attrs(listing, node, &entry);
+		ovl_node_unref(node);
+		if (!err && !hand_over(listing, &entry))
+			err = 1;
+	}
+	return err;
+}
+
+/* 1: no room for more; 0: all of the batch was taken, or is gone. */
+static int list_batch(struct listing *listing, const struct batch *batch)
+{
+	int err;
+
+	for (unsigned i = 0; i < batch->n; i++) {
+		struct ovl_dirent entry = {
+			.name = batch->names[i].name,
+			.namelen = batch->names[i].len,
+			.fileid = batch->names[i].fileid,
+			.cookie = batch->names[i].cookie,
+		};
+
+		err = complete(listing, &entry);
+		if (err == -ENOENT)
+			continue;
+		if (err)
+			return err;
+		if (!hand_over(listing, &entry))
+			return 1;
+	}
+	return 0;
+}
+
+int ovl_readdir(struct ovl *fs, const struct ovl_caller *caller,
+                struct ovl_node *dir, uint64_t cookie, bool attrs,
+                ovl_fill_fn *fill, void *arg, bool *eof)
+{
+	struct listing listing = {
+		.fs = fs,
+		.caller = caller,
+		.dir = dir,
+		.attrs = attrs,
+		.fill = fill,
+		.arg = arg,
+		.last = cookie,
+	};
+	struct ovl_attr attr;
+	struct batch batch;
+	int err;
+
+	if (!dir->dir)
+		return -ENOTDIR;
+	err = ovl_node_attr(dir, fs->cache, caller->may_wait, &attr);
+	if (!err)
+		err = ovl_perm_check(caller, &attr, R_OK);
+	if (!err && cookie < COOKIE_DOTDOT)
+		err = list_dots(&listing, cookie);
+	do {
+		if (!err)
+			err = take_batch(&listing, cookie, &batch);
+		if (!err && batch.n) {
+			cookie = batch.names[batch.n - 1].cookie;
+			err = list_batch(&listing, &batch);
+		}
+	} while (!err && batch.n);
+	if (err < 0)
+		return err;
+	*eof = err == 0;
+	return 0;
+}

@@ -1,0 +1,536 @@
+#include "config.h"
+
+#include "overlay/node.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "overlay/overlay.h"
+#include "overlay/refresh.h"
+
+#define FIRST_BUCKETS 64
+/* Nodes looked at, at most, for one to forget; then the bound waits. */
+#define CLOCK_STEPS 64
+/* Nodes forgotten from a shard before the next one has its turn. */
+#define SHARD_SHARE 4
+
+uint64_t ovl_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* ---- shards: hashing and the clock ------------------------------------ */
+
+/* Inode numbers are dense: spread them (Fibonacci hashing). */
+static uint64_t mix(uint64_t fileid)
+{
+	fileid ^= fileid >> 32;
+	return fileid * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static struct ovl_shard *shard_of(struct ovl_tree *tree, uint64_t fileid)
+{
+	return &tree->shards[mix(fileid) >> 58];
+}
+
+static struct ovl_node **bucket_of(struct ovl_shard *shard, uint64_t fileid)
+{
+	return &shard->buckets[(mix(fileid) >> 16) & (shard->nbuckets - 1)];
+}
+
+static struct ovl_node *shard_find(struct ovl_shard *shard, uint64_t fileid)
+{
+	struct ovl_node *node = *bucket_of(shard, fileid);
+
+	while (node && node->id.fileid != fileid)
+		node = node->hash_next;
+	return node;
+}
+
+/* A larger table, if there is memory for one: the old one works as well. */
+static void shard_grow(struct ovl_shard *shard)
+{
+	size_t old_n = shard->nbuckets;
+	struct ovl_node **old = shard->buckets, *node, *next, **bucket;
+	struct ovl_node **larger = calloc(old_n * 2, sizeof(*larger));
+
+	if (!larger)
+		return;
+	shard->buckets = larger;
+	shard->nbuckets = old_n * 2;
+	for (size_t i = 0; i < old_n; i++) {
+		for (node = old[i]; node; node = next) {
+			next = node->hash_next;
+			bucket = bucket_of(shard, node->id.fileid);
+			node->hash_next = *bucket;
+			*bucket = node;
+		}
+	}
+	free(old);
+}
+
+static void shard_insert(struct ovl_shard *shard, struct ovl_node *node)
+{
+	struct ovl_node **bucket, *hand = shard->hand;
+
+	if (shard->count >= shard->nbuckets)
+		shard_grow(shard);
+	bucket = bucket_of(shard, node->id.fileid);
+	node->hash_next = *bucket;
+	*bucket = node;
+	if (hand) {
+		node->clock_next = hand;
+		node->clock_prev = hand->clock_prev;
+		hand->clock_prev->clock_next = node;
+		hand->clock_prev = node;
+	} else {
+		node->clock_next = node->clock_prev = node;
+		shard->hand = node;
+	}
+	node->hashed = true;
+	shard->count++;
+}
+
+static void shard_remove(struct ovl_shard *shard, struct ovl_node *node)
+{
+	struct ovl_node **link = bucket_of(shard, node->id.fileid);
+
+	while (*link != node)
+		link = &(*link)->hash_next;
+	*link = node->hash_next;
+	if (node->clock_next == node) {
+		shard->hand = NULL;
+	} else {
+		node->clock_prev->clock_next = node->clock_next;
+		node->clock_next->clock_prev = node->clock_prev;
+		if (shard->hand == node)
+			shard->hand = node->clock_next;
+	}
+	node->hashed = false;
+	shard->count--;
+}
+
+/* ---- life of a node ----------------------------------------------------- */
+
+struct ovl_node *ovl_node_ref(struct ovl_node *node)
+{
+	atomic_fetch_add_explicit(&node->refs, 1, memory_order_relaxed);
+	return node;
+}
+
+static void dir_free(struct ovl_node *node)
+{
+	struct ovl_dir *dir = node->dir;
+
+	if (!dir)
+		return;
+	if (dir->names) {
+		ovl_names_free(dir->names);
+		atomic_fetch_sub(&node->tree->weight, dir->weight);
+	}
+	for (unsigned i = 0; i < dir->nparts; i++)
+		ovl_fdslot_clear(node->tree->fds, &dir->parts[i].fd, false);
+	pthread_mutex_destroy(&dir->change);
+	free(dir);
+}
+
+static void node_free(struct ovl_node *node)
+{
+	dir_free(node);
+	ovl_fdslot_clear(node->tree->fds, &node->fd, false);
+	pthread_mutex_destroy(&node->lock);
+	free(node->name);
+	free(node);
+}
+
+void ovl_node_unref(struct ovl_node *node)
+{
+	struct ovl_node *parent, *lower;
+
+	/* A loop over the ancestors: a deep tree must not exhaust the stack. */
+	for (; node; node = parent) {
+		if (atomic_fetch_sub_explicit(&node->refs, 1,
+		                              memory_order_acq_rel) != 1)
+			return;
+		parent = node->parent;
+		lower = node->lower;
+		atomic_fetch_sub(&node->tree->weight, 1);
+		node_free(node);
+		/* A stack's node has none below it: no deeper than this. */
+		ovl_node_unref(lower);
+	}
+}
+
+static struct ovl_dir *dir_new(const struct ovl_node_spec *spec)
+{
+	struct ovl_dir *dir;
+
+	dir = calloc(1, sizeof(*dir) + spec->nparts * sizeof(dir->parts[0]));
+	if (!dir)
+		return NULL;
+	pthread_mutex_init(&dir->change, NULL);
+	dir->nparts = spec->nparts;
+	for (unsigned i = 0; i < spec->nparts; i++) {
+		dir->parts[i].layer = spec->parts[i].layer;
+		dir->parts[i].ino = spec->parts[i].ino;
+		dir->parts[i].parent_part = spec->parts[i].parent_part;
+	}
+	return dir;
+}
+
+static struct ovl_node *node_new(struct ovl_tree *tree,
+                                 const struct ovl_node_spec *spec)
+{
+	struct ovl_node *node = calloc(1, sizeof(*node));
+
+	if (!node)
+		return NULL;
+	node->id = spec->id;
+	node->tree = tree;
+	node->layer = spec->layer;
+	node->ino = spec->real->ino;
+	node->ino_generation = spec->real->generation;
+	node->type = spec->real->attr.mode & S_IFMT;
+	node->part = spec->part;
+	node->foreign = spec->real->foreign;
+	node->extra_links = spec->extra_links;
+	ovl_node_adopt(node, spec->real);
+	if (spec->parent)
+		node->name = strdup(spec->name);
+	if (S_ISDIR(node->type))
+		node->dir = dir_new(spec);
+	if ((spec->parent && !node->name) ||
+	    (S_ISDIR(node->type) && !node->dir)) {
+		free(node->name);
+		free(node->dir);
+		free(node);
+		return NULL;
+	}
+	pthread_mutex_init(&node->lock, NULL);
+	node->parent = spec->parent ? ovl_node_ref(spec->parent) : NULL;
+	node->lower = spec->lower ? ovl_node_ref(spec->lower) : NULL;
+	atomic_init(&node->refs, 2); /* the tree's and the caller's */
+	atomic_init(&node->used, true);
+	atomic_fetch_add(&tree->weight, 1);
+	return node;
+}
+
+struct ovl_id ovl_node_id(const struct ovl_node *node)
+{
+	return node->id;
+}
+
+mode_t ovl_node_type(const struct ovl_node *node)
+{
+	return node->type;
+}
+
+struct ovl_node *ovl_node_parent(struct ovl_node *node)
+{
+	struct ovl_node *parent;
+
+	pthread_mutex_lock(&node->lock);
+	parent = node->parent ? ovl_node_ref(node->parent) : NULL;
+	pthread_mutex_unlock(&node->lock);
+	return parent;
+}
+
+struct ovl_node *ovl_node_place(struct ovl_node *node, char *name)
+{
+	struct ovl_node *parent = NULL;
+
+	pthread_mutex_lock(&node->lock);
+	if (node->parent) {
+		parent = ovl_node_ref(node->parent);
+		strcpy(name, node->name); /* names have 255 bytes at most */
+	}
+	pthread_mutex_unlock(&node->lock);
+	return parent;
+}
+
+int ovl_node_set_place(struct ovl_node *node, struct ovl_node *parent,
+                       const char *name)
+{
+	struct ovl_node *old_parent;
+	char *old_name, *copy = strdup(name);
+
+	if (!copy)
+		return -ENOMEM;
+	pthread_mutex_lock(&node->lock);
+	old_parent = node->parent;
+	old_name = node->name;
+	node->parent = ovl_node_ref(parent);
+	node->name = copy;
+	pthread_mutex_unlock(&node->lock);
+	ovl_node_unref(old_parent);
+	free(old_name);
+	return 0;
+}
+
+void ovl_node_remember(struct ovl_node *node, struct ovl_node *dir,
+                       const char *name)
+{
+	bool another;
+
+	pthread_mutex_lock(&node->lock);
+	another = !node->dir && node->attr.nlink > 1 &&
+	          (node->parent != dir || strcmp(node->name, name));
+	pthread_mutex_unlock(&node->lock);
+	if (another && ovl_map_put(node->tree->map, node->id.fileid,
+	                           dir->id.fileid, name, strlen(name)))
+		ovl_map_set_complete(node->tree->map, false);
+}
+
+void ovl_node_set_names(struct ovl_node *node, struct ovl_names *names)
+{
+	struct ovl_dir *dir = node->dir;
+
+	if (dir->names) {
+		ovl_names_free(dir->names);
+		atomic_fetch_sub(&node->tree->weight, dir->weight);
+	}
+	dir->names = names;
+	dir->weight = names ? ovl_names_count(names) : 0;
+	atomic_fetch_add(&node->tree->weight, dir->weight);
+}
+
+/* ---- the bound ------------------------------------------------------------ */
+
+/*
+ * Forget the names of a directory that is held, by its children most likely. A
+ * directory in use right now keeps them.
+ */
+static bool drop_names(struct ovl_node *node)
+{
+	struct ovl_dir *dir = node->dir;
+	bool dropped = false;
+
+	if (!dir || pthread_mutex_trylock(&dir->change))
+		return false;
+	if (!pthread_mutex_trylock(&node->lock)) {
+		if (dir->names && dir->weight) {
+			ovl_node_set_names(node, NULL);
+			dropped = true;
+		}
+		pthread_mutex_unlock(&node->lock);
+	}
+	pthread_mutex_unlock(&dir->change);
+	return dropped;
+}
+
+/* What is to be done with a node that the hand stopped at. */
+enum verdict { SPARE, FORGET, DROP_NAMES, FLUSH };
+
+/*
+ * References are taken under the shard's lock, from the table, or by someone who
+ * has one: a node that only the table holds stays so while that is locked.
+ */
+static enum verdict judge(struct ovl_node *node)
+{
+	if (atomic_exchange(&node->used, false))
+		return SPARE;
+	if (atomic_load(&node->refs) > 1)
+		return node->dir && node->dir->weight ? DROP_NAMES : SPARE;
+	/* Flushed while it can still be found: who commits must not find a
+	 * new node, without a descriptor, and take that for stable. */
+	if (!node->dir && ovl_fdslot_dirty(node->tree->fds, &node->fd))
+		return FLUSH;
+	return FORGET;
+}
+
+/*
+ * Move the shard's hand over nodes used lately until it meets one to do
+ * something about: that one, which the caller then holds, or NULL.
+ */
+static struct ovl_node *shard_victim(struct ovl_shard *shard,
+                                     enum verdict *verdict)
+{
+	struct ovl_node *node = NULL;
+
+	*verdict = SPARE;
+	pthread_mutex_lock(&shard->lock);
+	for (unsigned i = 0; i < CLOCK_STEPS && shard->hand; i++) {
+		node = shard->hand;
+		shard->hand = node->clock_next;
+		*verdict = judge(node);
+		if (*verdict != SPARE)
+			break;
+	}
+	if (*verdict == FORGET)
+		shard_remove(shard, node); /* its reference is the caller's */
+	else if (*verdict != SPARE)
+		ovl_node_ref(node);
+	pthread_mutex_unlock(&shard->lock);
+	return *verdict == SPARE ? NULL : node;
+}
+
+/* Forget something of this shard. False: there is nothing just now. */
+static bool shrink_shard(struct ovl_tree *tree, struct ovl_shard *shard)
+{
+	enum verdict verdict;
+	struct ovl_node *victim = shard_victim(shard, &verdict);
+
+	if (!victim)
+		return false;
+	if (verdict == DROP_NAMES)
+		drop_names(victim);
+	else if (verdict == FLUSH)
+		ovl_fdslot_clear(tree->fds, &victim->fd, false);
+	ovl_node_unref(victim);
+	return true;
+}
+
+/* A few from each shard in turn, until the tree is within its bound again. */
+static void shrink(struct ovl_tree *tree)
+{
+	for (unsigned i = 0; i < 2 * OVL_TREE_SHARDS; i++) {
+		unsigned turn = atomic_fetch_add(&tree->next_shard, 1);
+		struct ovl_shard *shard = &tree->shards[turn % OVL_TREE_SHARDS];
+
+		for (unsigned n = 0; n < SHARD_SHARE; n++) {
+			if (atomic_load(&tree->weight) <= tree->max_weight)
+				return;
+			if (!shrink_shard(tree, shard))
+				break;
+		}
+	}
+}
+
+void ovl_tree_charge(struct ovl_tree *tree, size_t weight)
+{
+	if (atomic_fetch_add(&tree->weight, weight) + weight > tree->max_weight)
+		shrink(tree);
+}
+
+void ovl_tree_discharge(struct ovl_tree *tree, size_t weight)
+{
+	atomic_fetch_sub(&tree->weight, weight);
+}
+
+/* ---- trees ------------------------------------------------------------------ */
+
+int ovl_tree_init(struct ovl_tree *tree, bool upper, size_t max_entries,
+                  size_t max_files, const unsigned char *cookie_key,
+                  ovl_flushed_fn *flushed, void *arg)
+{
+	pthread_mutexattr_t recursive;
+
+	memset(tree, 0, sizeof(*tree));
+	tree->max_weight = max_entries;
+	tree->cookie_key = cookie_key;
+	tree->upper = upper;
+	pthread_mutexattr_init(&recursive);
+	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&tree->moving, &recursive);
+	pthread_mutexattr_destroy(&recursive);
+	tree->max_files = max_files;
+	tree->fds = ovl_fdcache_new(max_files, flushed, arg);
+	tree->map = ovl_map_new();
+	if (!tree->fds || !tree->map)
+		goto no_memory;
+	for (size_t i = 0; i < OVL_TREE_SHARDS; i++) {
+		struct ovl_shard *shard = &tree->shards[i];
+
+		shard->buckets = calloc(FIRST_BUCKETS, sizeof(*shard->buckets));
+		if (!shard->buckets)
+			goto no_memory;
+		shard->nbuckets = FIRST_BUCKETS;
+		pthread_mutex_init(&shard->lock, NULL);
+	}
+	return 0;
+
+no_memory:
+	ovl_tree_release(tree);
+	return -ENOMEM;
+}
+
+void ovl_tree_release(struct ovl_tree *tree)
+{
+	ovl_node_unref(tree->root);
+	tree->root = NULL;
+	for (size_t i = 0; i < OVL_TREE_SHARDS; i++) {
+		struct ovl_shard *shard = &tree->shards[i];
+
+		while (shard->hand)
+			ovl_tree_forget(tree, shard->hand);
+		free(shard->buckets);
+		shard->buckets = NULL;
+	}
+	if (tree->fds)
+		ovl_fdcache_free(tree->fds);
+	tree->fds = NULL;
+	ovl_map_free(tree->map);
+	tree->map = NULL;
+}
+
+struct ovl_node *ovl_tree_get(struct ovl_tree *tree, uint64_t fileid)
+{
+	struct ovl_shard *shard = shard_of(tree, fileid);
+	struct ovl_node *node;
+
+	pthread_mutex_lock(&shard->lock);
+	node = shard_find(shard, fileid);
+	if (node) {
+		ovl_node_ref(node);
+		atomic_store_explicit(&node->used, true, memory_order_relaxed);
+	}
+	pthread_mutex_unlock(&shard->lock);
+	return node;
+}
+
+struct ovl_node *ovl_tree_add(struct ovl_tree *tree,
+                              const struct ovl_node_spec *spec)
+{
+	struct ovl_shard *shard = shard_of(tree, spec->id.fileid);
+	struct ovl_node *fresh = node_new(tree, spec), *old, *stale = NULL;
+
+	if (!fresh)
+		return NULL;
+	if (spec->parent &&
+	    ovl_map_put(tree->map, spec->id.fileid, spec->parent->id.fileid,
+	                spec->name, strlen(spec->name)))
+		ovl_map_set_complete(tree->map, false);
+
+	pthread_mutex_lock(&shard->lock);
+	old = shard_find(shard, spec->id.fileid);
+	if (old && old->id.generation != spec->id.generation) {
+		shard_remove(shard, old);
+		stale = old;
+		old = NULL;
+	}
+	if (old)
+		ovl_node_ref(old);
+	else
+		shard_insert(shard, fresh);
+	pthread_mutex_unlock(&shard->lock);
+
+	ovl_node_unref(stale);
+	if (old) {
+		ovl_node_unref(fresh);
+		ovl_node_unref(fresh);
+		return old;
+	}
+	if (atomic_load(&tree->weight) > tree->max_weight)
+		shrink(tree);
+	return fresh;
+}
+
+void ovl_tree_forget(struct ovl_tree *tree, struct ovl_node *node)
+{
+	struct ovl_shard *shard = shard_of(tree, node->id.fileid);
+	bool held;
+
+	pthread_mutex_lock(&shard->lock);
+	held = node->hashed;
+	if (held)
+		shard_remove(shard, node);
+	pthread_mutex_unlock(&shard->lock);
+	if (held)
+		ovl_node_unref(node);
+}

@@ -1,0 +1,439 @@
+/*
+ * Opening and closing an overlay. All checks come first; only when they have
+ * passed is anything made or removed.
+ */
+#include "config.h"
+
+#include "overlay/overlay.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "overlay/check.h"
+#include "overlay/find.h"
+#include "overlay/flush.h"
+#include "overlay/fs.h"
+#include "overlay/upper.h"
+#include "overlay/xattr.h"
+
+/* What is open, and not yet the overlay's. */
+struct opening {
+	const struct ovl_config *config;
+	struct ovl *fs;
+	struct ovl_layer *lowers; /* top first */
+	size_t nlowers;           /* of which are open */
+	char *statedir;
+	char *why;
+	size_t size;
+};
+
+void ovl_log(const struct ovl *fs, int level, const char *format, ...)
+{
+	char line[512];
+	va_list args;
+
+	if (!fs->log)
+		return;
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	fs->log(fs->log_arg, level, line);
+}
+
+static int say(struct opening *o, int err, const char *what, const char *path)
+{
+	snprintf(o->why, o->size, "%s '%s': %s", what, path, strerror(-err));
+	return err;
+}
+
+/* ---- the layers ------------------------------------------------------------------ */
+
+static int open_layers(struct opening *o)
+{
+	const struct ovl_config *config = o->config;
+	int err;
+
+	if (config->nlowerdirs > OVL_LAYER_MAX)
+		return say(o, -E2BIG, "lowerdir", config->lowerdirs[0]);
+	o->lowers = calloc(config->nlowerdirs + 1, sizeof(*o->lowers));
+	if (!o->lowers)
+		return -ENOMEM;
+	for (; o->nlowers < config->nlowerdirs; o->nlowers++) {
+		err = ovl_layer_init(&o->lowers[o->nlowers],
+		                     config->lowerdirs[o->nlowers],
+		                     config->userxattr);
+		if (err)
+			return say(o, err, "lowerdir",
+			           config->lowerdirs[o->nlowers]);
+	}
+	if (!config->upperdir)
+		return 0;
+	err = ovl_layer_init(&o->fs->upper, config->upperdir,
+	                     config->userxattr);
+	if (err)
+		return say(o, err, "upperdir", config->upperdir);
+	o->fs->upper.number = OVL_LAYER_UPPER;
+	o->fs->has_upper = true;
+	return 0;
+}
+
+/* ---- the checks --------------------------------------------------------------------- */
+
+static int check_together(struct opening *o, struct ovl_place *places, size_t n,
+                          const struct ovl_place *upper,
+                          const struct ovl_place *work)
+{
+	struct stat upper_stat, work_stat;
+	int err;
+
+	err = ovl_check_overlap(places, n, o->why, o->size);
+	if (err || !upper)
+		return err;
+	if (fstat(upper->fd, &upper_stat) || fstat(work->fd, &work_stat))
+		return -errno;
+	if (upper_stat.st_dev != work_stat.st_dev) {
+		snprintf(o->why, o->size,
+		         "upperdir '%s' and workdir '%s' are "
+		         "on different filesystems",
+		         upper->path, work->path);
+		return -EINVAL;
+	}
+	return ovl_check_unused(upper, work, o->why, o->size);
+}
+
+static int check_places(struct opening *o, int work, int state)
+{
+	const struct ovl_config *config = o->config;
+	struct ovl_place *places = calloc(o->nlowers + 3, sizeof(*places));
+	struct ovl_place *upper = NULL;
+	size_t n = 0;
+	int err;
+
+	if (!places)
+		return -ENOMEM;
+	for (; n < o->nlowers; n++)
+		places[n] = (struct ovl_place){ "lowerdir", o->lowers[n].path,
+			                        o->lowers[n].root };
+	if (o->fs->has_upper) {
+		upper = &places[n];
+		places[n++] = (struct ovl_place){ "upperdir", config->upperdir,
+			                          o->fs->upper.root };
+		places[n++] =
+			(struct ovl_place){ "workdir", config->workdir, work };
+	}
+	if (state >= 0)
+		places[n++] =
+			(struct ovl_place){ "statedir", o->statedir, state };
+	err = check_together(o, places, n, upper, upper ? upper + 1 : NULL);
+	free(places);
+	return err;
+}
+
+static int open_dir(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/*
+ * Check that all can be used together, and give the lower layers their numbers
+ * by what is kept. Nothing is written.
+ */
+static int check_all(struct opening *o)
+{
+	const struct ovl_config *config = o->config;
+	int work = -1, state, err = 0;
+	bool strict;
+
+	if (o->fs->has_upper) {
+		work = open_dir(config->workdir);
+		if (work < 0)
+			return say(o, work, "workdir", config->workdir);
+	}
+	state = open_dir(o->statedir);
+	if (state < 0 && state != -ENOENT)
+		err = say(o, state, "statedir", o->statedir);
+	if (!err)
+		err = check_places(o, work, state);
+	if (!err) {
+		err = ovl_state_load(&o->fs->state, state);
+		if (err)
+			say(o, err, "state in", o->statedir);
+	}
+	if (!err) {
+		strict = o->fs->has_upper && !o->fs->state.changed &&
+		         !config->accept_changed_lower;
+		err = ovl_state_number(&o->fs->state, o->lowers, o->nlowers,
+		                       strict, o->why, o->size);
+	}
+	if (work >= 0)
+		close(work);
+	if (state >= 0)
+		close(state);
+	return err;
+}
+
+/* ---- what is kept ---------------------------------------------------------------------- */
+
+/* As mkdir -p; only the owner may look in. */
+static int make_dirs(char *path)
+{
+	for (char *slash = path + 1; (slash = strchr(slash, '/')); slash++) {
+		*slash = '\0';
+		mkdir(path, 0755);
+		*slash = '/';
+	}
+	return mkdir(path, 0700) && errno != EEXIST ? -errno : 0;
+}
+
+static int save_state(struct opening *o)
+{
+	int dir, err = 0;
+
+	if (!o->fs->state.changed)
+		return 0;
+	if (make_dirs(o->statedir))
+		return say(o, -errno, "statedir", o->statedir);
+	dir = open_dir(o->statedir);
+	if (dir < 0)
+		return say(o, dir, "statedir", o->statedir);
+	err = ovl_state_save(&o->fs->state, dir);
+	if (err)
+		say(o, err, "state in", o->statedir);
+	close(dir);
+	return err;
+}
+
+/* The overlay's marks are extended attributes: the upper has to keep them. */
+static int check_xattrs(struct opening *o)
+{
+	int fd = ovl_workdir_fd(o->fs->workdir), err;
+
+	err = ovl_xattr_set(&o->fs->upper, fd, OVL_XATTR_OPAQUE, "y", 1);
+	if (!err)
+		return ovl_xattr_remove(&o->fs->upper, fd, OVL_XATTR_OPAQUE);
+	snprintf(o->why, o->size,
+	         "upperdir '%s' keeps no %s.* extended "
+	         "attributes: %s",
+	         o->config->upperdir, o->config->userxattr ? "user" : "trusted",
+	         strerror(-err));
+	return -ENOTSUP;
+}
+
+static int open_workdir(struct opening *o)
+{
+	const char *path = o->config->workdir;
+	int err;
+
+	if (!o->fs->has_upper)
+		return 0;
+	err = ovl_workdir_open(path, o->fs->upper.root, &o->fs->workdir);
+	if (err == -EBUSY) {
+		snprintf(o->why, o->size,
+		         "workdir '%s' is in use: another "
+		         "server has it",
+		         path);
+		return err;
+	}
+	if (err)
+		return say(o, err, "workdir", path);
+	return check_xattrs(o);
+}
+
+/* ---- trees --------------------------------------------------------------------------------- */
+
+static int walk_lookup(void *arg, struct ovl_node *dir, const char *name,
+                       struct ovl_node **node)
+{
+	return ovl_find_child(arg, dir, name, true, node);
+}
+
+static int make_trees(struct opening *o)
+{
+	struct ovl_config config = *o->config;
+	struct ovl *fs = o->fs;
+	int err;
+
+	/* Upper and lower files share the bound on descriptors. */
+	if (fs->has_upper && o->nlowers)
+		config.max_files = (config.max_files + 1) / 2;
+	err = ovl_stack_new(o->lowers, o->nlowers, &config,
+	                    fs->state.cookie_key, &fs->stack);
+	if (err)
+		return err;
+	o->lowers = NULL;
+	o->nlowers = 0;
+	if (!fs->has_upper)
+		return 0;
+	err = ovl_tree_init(&fs->tree, true, config.max_entries,
+	                    config.max_files, fs->stack->cookie_key,
+	                    ovl_flush_heard, fs);
+	if (err)
+		return err;
+	fs->tree.writable = !fs->read_only;
+	ovl_walk_init(&fs->walk, &fs->tree, walk_lookup, fs, fs->log,
+	              fs->log_arg);
+	return ovl_upper_add_root(fs);
+}
+
+/* ---- the whole -------------------------------------------------------------------------------- */
+
+static int check_config(struct opening *o)
+{
+	const struct ovl_config *config = o->config;
+
+	if (!config->nlowerdirs && !config->upperdir) {
+		snprintf(o->why, o->size, "neither lowerdir nor upperdir");
+		return -EINVAL;
+	}
+	if (!config->upperdir != !config->workdir) {
+		snprintf(o->why, o->size, "upperdir and workdir go together");
+		return -EINVAL;
+	}
+	if (config->statedir)
+		o->statedir = strdup(config->statedir);
+	else if (!config->workdir ||
+	         asprintf(&o->statedir, "%s/veneer", config->workdir) < 0)
+		o->statedir = NULL;
+	if (!o->statedir) {
+		snprintf(o->why, o->size, "no statedir");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static struct ovl *new_fs(const struct ovl_config *config)
+{
+	struct ovl *fs = calloc(1, sizeof(*fs));
+	uint64_t verifier;
+
+	if (!fs)
+		return NULL;
+	fs->cache = config->cache;
+	fs->sync = config->sync;
+	fs->read_only = config->read_only || !config->upperdir;
+	fs->log = config->log;
+	fs->log_arg = config->log_arg;
+	fs->upper.root = -1;
+	randombytes_buf(&verifier, sizeof(verifier));
+	atomic_init(&fs->verifier, verifier);
+	pthread_mutex_init(&fs->rename, NULL);
+	pthread_mutex_init(&fs->copying_lock, NULL);
+	pthread_cond_init(&fs->copying_ended, NULL);
+	return fs;
+}
+
+int ovl_open(const struct ovl_config *config, struct ovl **fs, char *why,
+             size_t size)
+{
+	struct opening o = { .config = config, .why = why, .size = size };
+	int err;
+
+	snprintf(why, size, "out of memory");
+	if (sodium_init() < 0)
+		return -ENOSYS;
+	o.fs = new_fs(config);
+	if (!o.fs)
+		return -ENOMEM;
+	err = check_config(&o);
+	if (!err)
+		err = open_layers(&o);
+	if (!err)
+		err = check_all(&o);
+	if (!err)
+		err = open_workdir(&o);
+	if (!err)
+		err = save_state(&o);
+	if (!err)
+		err = make_trees(&o);
+	if (err)
+		ovl_close(o.fs);
+	else
+		*fs = o.fs;
+	while (o.nlowers)
+		ovl_layer_release(&o.lowers[--o.nlowers]);
+	free(o.lowers);
+	free(o.statedir);
+	return err;
+}
+
+void ovl_close(struct ovl *fs)
+{
+	if (!fs)
+		return;
+	if (fs->has_upper && fs->tree.map) {
+		ovl_walk_release(&fs->walk);
+		ovl_tree_release(&fs->tree);
+	}
+	ovl_stack_unref(fs->stack);
+	if (fs->has_upper)
+		ovl_layer_release(&fs->upper);
+	ovl_workdir_close(fs->workdir);
+	ovl_state_release(&fs->state);
+	pthread_mutex_destroy(&fs->rename);
+	pthread_mutex_destroy(&fs->copying_lock);
+	pthread_cond_destroy(&fs->copying_ended);
+	free(fs);
+}
+
+/* ---- what it is ------------------------------------------------------------------------------------ */
+
+uint64_t ovl_export_id(const struct ovl *fs)
+{
+	return fs->state.export_id;
+}
+
+const unsigned char *ovl_handle_key(const struct ovl *fs)
+{
+	return fs->state.handle_key;
+}
+
+bool ovl_read_only(const struct ovl *fs)
+{
+	return fs->read_only;
+}
+
+int ovl_statfs(struct ovl *fs, const struct ovl_caller *caller,
+               struct ovl_statfs *stat)
+{
+	struct statvfs st;
+
+	if (!caller->may_wait)
+		return -EAGAIN;
+	if (fstatvfs(fs->has_upper ? fs->upper.root : fs->stack->layers[0].root,
+	             &st))
+		return -errno;
+	stat->total_bytes = (uint64_t)st.f_blocks * st.f_frsize;
+	stat->free_bytes = (uint64_t)st.f_bfree * st.f_frsize;
+	stat->avail_bytes = (uint64_t)st.f_bavail * st.f_frsize;
+	stat->total_files = st.f_files;
+	stat->free_files = st.f_ffree;
+	stat->avail_files = st.f_favail;
+	return 0;
+}
+
+void ovl_stats(struct ovl *fs, struct ovl_stats *stats)
+{
+	struct ovl_tree *lower = &fs->stack->tree, *upper = &fs->tree;
+
+	stats->entries = atomic_load(&lower->weight);
+	stats->files = ovl_fdcache_count(lower->fds);
+	stats->walks = ovl_walk_count(&fs->stack->walk);
+	if (fs->has_upper) {
+		stats->entries += atomic_load(&upper->weight);
+		stats->files += ovl_fdcache_count(upper->fds);
+		stats->walks += ovl_walk_count(&fs->walk);
+	}
+	stats->copyups = atomic_load(&fs->copyups);
+	stats->copied_bytes = atomic_load(&fs->copied_bytes);
+	stats->flushes = atomic_load(&fs->flushes);
+}

@@ -1,0 +1,189 @@
+#include "config.h"
+
+#include "overlay/refresh.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sys/stat.h>
+
+#include "overlay/dir.h"
+#include "overlay/layer.h"
+
+/* How long cache=auto trusts what it knows, in ns. */
+#define AUTO_TRUST UINT64_C(1000000000)
+
+/*
+ * How the object looks to a client. A directory's link count counts the
+ * subdirectories of all its parts, some of which may be hidden or merged: a tool
+ * that stops looking for subdirectories after nlink - 2 of them misses none. It
+ * is 2 at least, since some clients list nothing in a directory with less.
+ */
+void ovl_node_adopt(struct ovl_node *node, const struct ovl_real *real)
+{
+	node->attr = real->attr;
+	node->attr.fileid = node->id.fileid;
+	if (S_ISDIR(node->type)) {
+		if (node->attr.nlink < 2)
+			node->attr.nlink = 2;
+		node->attr.nlink += node->extra_links;
+	}
+	node->checked = ovl_now();
+}
+
+static int look_by_name(struct ovl_node *node, struct ovl_real *real)
+{
+	char name[NAME_MAX + 1];
+	struct ovl_node *parent;
+	struct ovl_fd *above;
+	int err;
+
+	parent = ovl_node_place(node, name);
+	if (!parent)
+		return -ESTALE;
+	err = ovl_dir_fd(parent, node->part, true, &above);
+	if (!err) {
+		err = ovl_layer_look(node->layer, ovl_fd_num(above), name,
+		                     real);
+		ovl_fd_unref(parent->tree->fds, above);
+	}
+	ovl_node_unref(parent);
+	return err;
+}
+
+static bool is_same(const struct ovl_node *node, const struct ovl_real *real)
+{
+	return real->ino == node->ino &&
+	       real->generation == node->ino_generation &&
+	       (real->attr.mode & S_IFMT) == node->type;
+}
+
+/*
+ * Look at the object, by its own descriptor where it has one, else by the name
+ * it is known by, else by the other names it has been seen under.
+ */
+static int look(struct ovl_node *node, struct ovl_real *real)
+{
+	char name[NAME_MAX + 1];
+	struct ovl_node *parent;
+	uint64_t parent_id;
+	struct ovl_fd *fd;
+	int err;
+
+	if (node->dir) {
+		err = ovl_dir_fd(node, 0, true, &fd);
+		if (err)
+			return err;
+		err = ovl_layer_look(node->layer, ovl_fd_num(fd), "", real);
+		ovl_fd_unref(node->tree->fds, fd);
+		return err;
+	}
+	err = look_by_name(node, real);
+	for (unsigned i = 0; !(!err && is_same(node, real)); i++) {
+		if (err && err != -ENOENT && err != -ESTALE)
+			return err;
+		if (!ovl_map_get(node->tree->map, node->id.fileid, i,
+		                 &parent_id, name))
+			return -ESTALE;
+		parent = ovl_tree_get(node->tree, parent_id);
+		if (!parent)
+			continue;
+		err = ovl_node_set_place(node, parent, name);
+		ovl_node_unref(parent);
+		if (!err)
+			err = look_by_name(node, real);
+	}
+	return 0;
+}
+
+/* The names are read in again when they are next asked for. */
+static void forget_names(struct ovl_node *dir)
+{
+	/* A change of ours that is under way knows better. */
+	if (pthread_mutex_trylock(&dir->dir->change))
+		return;
+	pthread_mutex_lock(&dir->lock);
+	ovl_node_set_names(dir, NULL);
+	pthread_mutex_unlock(&dir->lock);
+	pthread_mutex_unlock(&dir->dir->change);
+}
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+int ovl_node_reread(struct ovl_node *node, bool changing, struct ovl_attr *attr)
+{
+	struct ovl_real real;
+	bool changed;
+	int err;
+
+	if (!node->foreign) {
+		err = look(node, &real);
+		if (!err && !is_same(node, &real))
+			err = -ESTALE;
+		if (err == -ESTALE)
+			ovl_tree_forget(node->tree, node);
+		if (err)
+			return err;
+	}
+	pthread_mutex_lock(&node->lock);
+	if (!node->foreign) {
+		changed = !same_time(&node->attr.mtime, &real.attr.mtime);
+		ovl_node_adopt(node, &real);
+	} else {
+		changed = false;
+		node->checked = ovl_now();
+	}
+	if (attr)
+		*attr = node->attr;
+	pthread_mutex_unlock(&node->lock);
+	if (changed && node->dir && !changing)
+		forget_names(node);
+	return 0;
+}
+
+int ovl_node_reread_fd(struct ovl_node *node, int fd, struct ovl_attr *attr)
+{
+	struct ovl_real real;
+	int err;
+
+	err = ovl_layer_look(node->layer, fd, "", &real);
+	if (err)
+		return err;
+	pthread_mutex_lock(&node->lock);
+	ovl_node_adopt(node, &real);
+	if (attr)
+		*attr = node->attr;
+	pthread_mutex_unlock(&node->lock);
+	return 0;
+}
+
+static bool is_fresh(const struct ovl_node *node, enum ovl_cache cache)
+{
+	switch (cache) {
+	case OVL_CACHE_ALWAYS:
+		return node->checked != 0;
+	case OVL_CACHE_AUTO:
+		return ovl_now() - node->checked < AUTO_TRUST;
+	default:
+		return false;
+	}
+}
+
+int ovl_node_attr(struct ovl_node *node, enum ovl_cache cache, bool may_wait,
+                  struct ovl_attr *attr)
+{
+	bool fresh;
+
+	pthread_mutex_lock(&node->lock);
+	fresh = is_fresh(node, cache);
+	if (fresh)
+		*attr = node->attr;
+	pthread_mutex_unlock(&node->lock);
+	if (fresh)
+		return 0;
+	if (!may_wait)
+		return -EAGAIN;
+	return ovl_node_reread(node, false, attr);
+}

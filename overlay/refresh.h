@@ -1,0 +1,35 @@
+/*
+ * A node's attributes: kept with it, and read again from its layer when they
+ * are to be checked.
+ */
+#ifndef VENEER_OVERLAY_REFRESH_H
+#define VENEER_OVERLAY_REFRESH_H
+
+#include <stdbool.h>
+
+#include "overlay/node.h"
+#include "overlay/overlay.h"
+
+/*
+ * The attributes, as trusted as `cache` says. -EAGAIN (they have to be read and
+ * `may_wait` is false), -ESTALE (the object is not there any more, behind the
+ * server's back), -errno.
+ */
+int ovl_node_attr(struct ovl_node *node, enum ovl_cache cache, bool may_wait,
+                  struct ovl_attr *attr);
+
+/*
+ * Read them from the layer now. Blocks. A directory whose times tell of a change
+ * that was not ours forgets its names, unless `changing` says that its `change`
+ * is held and the change is the caller's. `attr` may be NULL.
+ */
+int ovl_node_reread(struct ovl_node *node, bool changing,
+                    struct ovl_attr *attr);
+
+/* Take over what a look at the object has shown; its lock is held. */
+void ovl_node_adopt(struct ovl_node *node, const struct ovl_real *real);
+
+/* The same as ovl_node_reread by way of an open descriptor of the file. */
+int ovl_node_reread_fd(struct ovl_node *node, int fd, struct ovl_attr *attr);
+
+#endif

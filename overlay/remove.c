@@ -1,0 +1,257 @@
+/*
+ * Taking names away: remove and rmdir.
+ */
+#include "config.h"
+
+#include "overlay/overlay.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "overlay/dir.h"
+#include "overlay/find.h"
+#include "overlay/perm.h"
+#include "overlay/refresh.h"
+#include "overlay/remove.h"
+
+/* ---- emptiness -------------------------------------------------------------- */
+
+/* Whether all names of the upper directory are whiteouts; it is locked. */
+static bool has_whiteouts_only(struct ovl_node *dir)
+{
+	struct ovl_names_iter iter = ovl_names_iter(dir->dir->names, 0);
+	const struct ovl_name *name;
+
+	while ((name = ovl_names_next(&iter)))
+		if (name->type != DT_WHT)
+			return false;
+	return true;
+}
+
+/* Whether each name of the directory below is hidden; both are locked. */
+static bool hides_all(struct ovl_node *dir, struct ovl_node *lower)
+{
+	struct ovl_names_iter iter = ovl_names_iter(lower->dir->names, 0);
+	const struct ovl_name *name;
+
+	while ((name = ovl_names_next(&iter)))
+		if (!ovl_names_find(dir->dir->names, name->name, name->len))
+			return false;
+	return true;
+}
+
+/*
+ * Lock the upper directory and the one below it (NULL: none), both with their
+ * names, without a wait while a lock is held. The `change` of `dir` is held.
+ */
+static int lock_both(struct ovl_node *dir, struct ovl_node *lower)
+{
+	int err;
+
+	for (;;) {
+		err = ovl_dir_load(dir);
+		if (err)
+			return err;
+		pthread_mutex_lock(&dir->lock);
+		err = lower ? ovl_dir_lock(lower, false) : 0;
+		if (!err)
+			return 0;
+		pthread_mutex_unlock(&dir->lock);
+		if (err == -EAGAIN)
+			err = ovl_dir_lock(lower, true);
+		if (err)
+			return err;
+		ovl_dir_unlock(lower);
+	}
+}
+
+int ovl_dir_is_empty(struct ovl_node *dir)
+{
+	struct ovl_node *lower = dir->lower;
+	bool empty;
+	int err;
+
+	if (!dir->tree->upper) {
+		/* A stack's directory: its names never change. */
+		err = ovl_dir_load(dir);
+		if (err)
+			return err;
+		pthread_mutex_lock(&dir->lock);
+		empty = ovl_names_count(dir->dir->names) == 0;
+	} else {
+		err = lock_both(dir, lower);
+		if (err)
+			return err;
+		empty = has_whiteouts_only(dir) &&
+		        (!lower || hides_all(dir, lower));
+		if (lower)
+			ovl_dir_unlock(lower);
+	}
+	pthread_mutex_unlock(&dir->lock);
+	return empty ? 0 : -ENOTEMPTY;
+}
+
+/* ---- on disk -------------------------------------------------------------------- */
+
+/*
+ * Move what the upper has at `name` out of the way, into the work directory, and
+ * leave a whiteout there, where one is needed, in the same step.
+ */
+static int take_away(struct ovl_edit *edit, const char *name, bool covers)
+{
+	struct ovl_workdir *workdir = edit->fs->workdir;
+	int dirfd = ovl_fd_num(edit->fd), err = 0;
+	char tmp[OVL_TMPNAME_SIZE];
+
+	ovl_workdir_name(workdir, tmp);
+	if (covers)
+		err = ovl_whiteout_replace(workdir, dirfd, name, tmp);
+	else if (renameat2(dirfd, name, ovl_workdir_tmp(workdir), tmp,
+	                   RENAME_NOREPLACE))
+		err = -errno;
+	/* What cannot be removed now, the next start removes. */
+	if (!err)
+		ovl_workdir_discard(workdir, tmp);
+	return err;
+}
+
+static int unlink_name(struct ovl_edit *edit, struct ovl_node *victim,
+                       const char *name, bool covers)
+{
+	int dirfd = ovl_fd_num(edit->fd);
+
+	if (!victim->tree->upper)
+		return ovl_whiteout_make(dirfd, name);
+	/* A directory may hold whiteouts. */
+	if (covers || victim->dir)
+		return take_away(edit, name, covers);
+	return unlinkat(dirfd, name, 0) ? -errno : 0;
+}
+
+static uint32_t links_of(struct ovl_node *node)
+{
+	struct ovl_attr attr;
+
+	return ovl_node_reread(node, false, &attr) ? 1 : attr.nlink;
+}
+
+/* The directory is locked, and so is a victim that is one. */
+static int remove_in_place(struct ovl_edit *edit, struct ovl_node *victim,
+                           const char *name)
+{
+	uint32_t nlink = victim->tree->upper ? links_of(victim) : 0;
+	bool covers;
+	int err;
+
+	err = ovl_edit_covers(edit, name, &covers);
+	if (!err)
+		err = unlink_name(edit, victim, name, covers);
+	if (err)
+		return err;
+	ovl_dir_note(edit->dir, name, 0, covers ? DT_WHT : DT_UNKNOWN);
+	if (victim->tree->upper)
+		ovl_edit_unlinked(edit, victim, name, nlink);
+	return 0;
+}
+
+static int remove_dir_in_place(struct ovl_edit *edit, struct ovl_node *victim,
+                               const char *name)
+{
+	int err;
+
+	/* Nobody is to make something in it meanwhile. */
+	pthread_mutex_lock(&victim->dir->change);
+	err = ovl_dir_is_empty(victim);
+	if (!err)
+		err = remove_in_place(edit, victim, name);
+	if (!err && victim->tree->upper)
+		victim->dir->dead = true;
+	pthread_mutex_unlock(&victim->dir->change);
+	return err;
+}
+
+/* ---- for callers ------------------------------------------------------------------ */
+
+static int check_remove(struct ovl *fs, const struct ovl_caller *caller,
+                        struct ovl_node *dir, struct ovl_node *victim,
+                        bool directory)
+{
+	struct ovl_attr attr, victim_attr;
+	int err;
+
+	if (fs->read_only)
+		return -EROFS;
+	err = ovl_node_attr(dir, fs->cache, true, &attr);
+	if (!err)
+		err = ovl_node_attr(victim, fs->cache, true, &victim_attr);
+	if (!err)
+		err = ovl_perm_remove(caller, &attr, &victim_attr);
+	if (!err && directory != (victim->dir != NULL))
+		err = directory ? -ENOTDIR : -EISDIR;
+	return err;
+}
+
+static int check_empty(struct ovl_node *dir)
+{
+	int err;
+
+	pthread_mutex_lock(&dir->dir->change);
+	err = ovl_dir_is_empty(dir);
+	pthread_mutex_unlock(&dir->dir->change);
+	return err;
+}
+
+static int take_name(struct ovl *fs, const struct ovl_caller *caller,
+                     struct ovl_node *dir, const char *name, bool directory,
+                     struct ovl_change *change)
+{
+	struct ovl_edit edit = OVL_EDIT_NONE;
+	struct ovl_node *victim = NULL;
+	struct ovl_change unasked;
+	int err;
+
+	change = ovl_change_start(change, &unasked);
+	if (!caller->may_wait)
+		return -EAGAIN;
+	err = ovl_lookup(fs, caller, dir, name, &victim);
+	if (!err)
+		err = check_remove(fs, caller, dir, victim, directory);
+	if (!err && directory)
+		err = check_empty(victim); /* before anything is copied up */
+	if (!err)
+		err = ovl_edit_open(&edit, fs, dir, change);
+	if (!err)
+		err = ovl_edit_lock(&edit);
+	if (!err) {
+		/* Another may have the name by now, or it an upper part. */
+		ovl_node_unref(victim);
+		victim = NULL;
+		err = ovl_find_child(fs, edit.dir, name, true, &victim);
+	}
+	if (!err)
+		err = check_remove(fs, caller, edit.dir, victim, directory);
+	if (!err)
+		err = directory ? remove_dir_in_place(&edit, victim, name)
+		                : remove_in_place(&edit, victim, name);
+	err = ovl_edit_release(&edit, err);
+	ovl_node_unref(victim);
+	return err;
+}
+
+int ovl_remove(struct ovl *fs, const struct ovl_caller *caller,
+               struct ovl_node *dir, const char *name,
+               struct ovl_change *change)
+{
+	return take_name(fs, caller, dir, name, false, change);
+}
+
+int ovl_rmdir(struct ovl *fs, const struct ovl_caller *caller,
+              struct ovl_node *dir, const char *name, struct ovl_change *change)
+{
+	return take_name(fs, caller, dir, name, true, change);
+}

@@ -1,0 +1,406 @@
+/*
+ * Renaming, within a directory and between two.
+ */
+#include "config.h"
+
+#include "overlay/overlay.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "overlay/copyup.h"
+#include "overlay/dir.h"
+#include "overlay/edit.h"
+#include "overlay/find.h"
+#include "overlay/perm.h"
+#include "overlay/refresh.h"
+#include "overlay/remove.h"
+#include "overlay/xattr.h"
+
+/* One rename under way. */
+struct renaming {
+	struct ovl *fs;
+	const struct ovl_caller *caller;
+	const char *from_name, *to_name;
+	struct ovl_edit from;
+	struct ovl_edit to;      /* unused where the directories are one */
+	struct ovl_edit *into;   /* &to, or &from */
+	struct ovl_node *source; /* held */
+	struct ovl_node *target; /* held; NULL: nothing there */
+};
+
+/* ---- whether it may be ---------------------------------------------------------- */
+
+static int check_perms(struct renaming *r, struct ovl_node *from,
+                       struct ovl_node *to)
+{
+	struct ovl_attr from_attr, to_attr, source, target;
+	enum ovl_cache cache = r->fs->cache;
+	int err;
+
+	err = ovl_node_attr(from, cache, true, &from_attr);
+	if (!err)
+		err = ovl_node_attr(to, cache, true, &to_attr);
+	if (!err)
+		err = ovl_node_attr(r->source, cache, true, &source);
+	if (!err && r->target)
+		err = ovl_node_attr(r->target, cache, true, &target);
+	if (!err)
+		err = ovl_perm_remove(r->caller, &from_attr, &source);
+	if (!err && r->target)
+		err = ovl_perm_remove(r->caller, &to_attr, &target);
+	else if (!err)
+		err = ovl_perm_add(r->caller, &to_attr);
+	/* Its ".." is changed. */
+	if (!err && r->source->dir && from->id.fileid != to->id.fileid)
+		err = ovl_perm_check(r->caller, &source, W_OK);
+	return err;
+}
+
+/* A directory that has a lower part would have to be redirected. */
+static bool has_lower_part(const struct ovl_node *node)
+{
+	return node->dir && (!node->tree->upper || node->lower);
+}
+
+/* -EINVAL where the directory `to` lies in `source`, or is it. */
+static int check_above(struct ovl *fs, struct ovl_node *source,
+                       struct ovl_node *to)
+{
+	struct ovl_node *at = ovl_node_ref(to), *above = NULL;
+	uint64_t root = fs->tree.root->id.fileid;
+	int err = 0;
+
+	while (source->dir && !err) {
+		if (at->id.fileid == source->id.fileid) {
+			err = -EINVAL;
+			break;
+		}
+		if (at->id.fileid == root)
+			break;
+		err = ovl_find_parent(fs, at, true, &above);
+		if (err)
+			break;
+		ovl_node_unref(at);
+		at = above;
+	}
+	ovl_node_unref(at);
+	return err;
+}
+
+static int check_kinds(struct renaming *r, struct ovl_node *from)
+{
+	/* What the source lies in is not empty, nor is it to be locked. */
+	if (r->target && check_above(r->fs, r->target, from) == -EINVAL)
+		return -ENOTEMPTY;
+	if (r->target && r->source->dir && !r->target->dir)
+		return -ENOTDIR;
+	if (r->target && !r->source->dir && r->target->dir)
+		return -EISDIR;
+	return has_lower_part(r->source) ? -EXDEV : 0;
+}
+
+/* All that can be said before anything is copied up or locked, or after. */
+static int check(struct renaming *r, struct ovl_node *from, struct ovl_node *to)
+{
+	int err;
+
+	if (r->fs->read_only)
+		return -EROFS;
+	err = check_perms(r, from, to);
+	if (!err)
+		err = check_above(r->fs, r->source, to);
+	return err ? err : check_kinds(r, from);
+}
+
+/* ---- on disk ------------------------------------------------------------------------ */
+
+static int open_child(struct ovl_edit *edit, const char *name, int flags)
+{
+	return ovl_layer_open(&edit->fs->upper, ovl_fd_num(edit->fd), name,
+	                      flags, false);
+}
+
+static int set_opaque(struct ovl_edit *edit, const char *name)
+{
+	int fd = open_child(edit, name, O_PATH | O_DIRECTORY), err;
+
+	if (fd < 0)
+		return fd;
+	err = ovl_xattr_set_opaque(&edit->fs->upper, fd);
+	close(fd);
+	return err;
+}
+
+/*
+ * A directory that looks empty may hold whiteouts, and then cannot be replaced.
+ * Opaque, it needs none: it goes on looking empty without them.
+ */
+static int clear_whiteouts(struct renaming *r)
+{
+	struct ovl_node *dir = r->target;
+	const struct ovl_name *name;
+	int fd, err;
+
+	if (!dir->tree->upper || !ovl_names_count(dir->dir->names))
+		return 0;
+	err = set_opaque(r->into, r->to_name);
+	if (err)
+		return err;
+	fd = open_child(r->into, r->to_name, O_RDONLY | O_DIRECTORY);
+	if (fd < 0)
+		return fd;
+	/* The names are ours alone: `change` is held, and it will be dead. */
+	for (uint64_t cookie = 0;
+	     !err && (name = ovl_names_after(dir->dir->names, cookie));
+	     cookie = name->cookie)
+		if (unlinkat(fd, name->name, 0) && errno != ENOENT)
+			err = -errno;
+	close(fd);
+	return err;
+}
+
+/*
+ * The one step. What a lower name would show through is whited out by the kernel
+ * in that same step; a directory that goes over a whiteout changes places with
+ * it.
+ */
+static int rename_on_disk(struct renaming *r, bool covers)
+{
+	int from = ovl_fd_num(r->from.fd), to = ovl_fd_num(r->into->fd);
+	uint8_t there = ovl_edit_upper_type(r->into, r->to_name);
+	unsigned flags = covers ? RENAME_WHITEOUT : 0;
+	bool exchange = r->source->dir && there == DT_WHT;
+
+	if (renameat2(from, r->from_name, to, r->to_name,
+	              exchange ? RENAME_EXCHANGE : flags))
+		return -errno;
+	if (exchange && !covers)
+		unlinkat(from, r->from_name, 0);
+	return 0;
+}
+
+/* ---- in memory ---------------------------------------------------------------------- */
+
+static void note(struct renaming *r, bool covers, uint32_t target_links)
+{
+	struct ovl_node *source = r->source, *into = r->into->dir;
+	struct ovl_map *map = r->fs->tree.map;
+
+	ovl_dir_note(r->from.dir, r->from_name, 0,
+	             covers ? DT_WHT : DT_UNKNOWN);
+	ovl_dir_note(into, r->to_name, source->id.fileid, IFTODT(source->type));
+	ovl_map_del(map, source->id.fileid, r->from.dir->id.fileid,
+	            r->from_name, strlen(r->from_name));
+	if (ovl_map_put(map, source->id.fileid, into->id.fileid, r->to_name,
+	                strlen(r->to_name)) ||
+	    ovl_node_set_place(source, into, r->to_name))
+		ovl_map_set_complete(map, false);
+	if (r->target && r->target->tree->upper)
+		ovl_edit_unlinked(r->into, r->target, r->to_name, target_links);
+}
+
+/* ---- the whole -------------------------------------------------------------------------- */
+
+static uint32_t links_of(struct ovl_node *node)
+{
+	struct ovl_attr attr;
+
+	if (!node || ovl_node_reread(node, false, &attr))
+		return 1;
+	return attr.nlink;
+}
+
+/* All is locked, and all checks have been made. */
+static int rename_in_place(struct renaming *r)
+{
+	struct ovl_tree *tree = &r->fs->tree;
+	bool covers, to_covers;
+	uint32_t target_links = links_of(r->target);
+	int err;
+
+	err = ovl_edit_covers(&r->from, r->from_name, &covers);
+	if (!err)
+		err = ovl_edit_covers(r->into, r->to_name, &to_covers);
+	/* A lower directory must not shine through the one that comes. */
+	if (!err && r->source->dir && to_covers)
+		err = set_opaque(&r->from, r->from_name);
+	if (!err && r->target && r->target->dir)
+		err = clear_whiteouts(r);
+	if (err)
+		return err;
+	if (r->source->dir)
+		pthread_mutex_lock(&tree->moving);
+	err = rename_on_disk(r, covers);
+	if (!err)
+		note(r, covers, target_links);
+	if (r->source->dir)
+		pthread_mutex_unlock(&tree->moving);
+	if (err)
+		return err;
+	if (r->source->dir)
+		ovl_walk_moved(&r->fs->walk, r->source);
+	if (r->target && r->target->dir && r->target->tree->upper)
+		r->target->dir->dead = true;
+	ovl_node_reread(r->source, true, NULL);
+	return 0;
+}
+
+static int rename_over_dir(struct renaming *r)
+{
+	struct ovl_node *target = r->target;
+	int err;
+
+	pthread_mutex_lock(&target->dir->change);
+	err = ovl_dir_is_empty(target);
+	if (!err)
+		err = rename_in_place(r);
+	pthread_mutex_unlock(&target->dir->change);
+	return err;
+}
+
+static int lock_edits(struct renaming *r)
+{
+	struct ovl_edit *first = &r->from, *second = &r->to;
+	int err;
+
+	if (r->into == &r->from)
+		return ovl_edit_lock(&r->from);
+	/* The one above first; its place cannot change: see ovl.rename. */
+	if (check_above(r->fs, r->to.dir, r->from.dir) == -EINVAL ||
+	    (check_above(r->fs, r->from.dir, r->to.dir) == 0 &&
+	     (uintptr_t)r->to.dir < (uintptr_t)r->from.dir)) {
+		first = &r->to;
+		second = &r->from;
+	}
+	err = ovl_edit_lock(first);
+	return err ? err : ovl_edit_lock(second);
+}
+
+/* Look again at what there is, now that nobody else can change it. */
+static int look_again(struct renaming *r)
+{
+	struct ovl_node *source = NULL, *target = NULL;
+	int err;
+
+	err = ovl_find_child(r->fs, r->from.dir, r->from_name, true, &source);
+	if (err)
+		return err;
+	err = ovl_find_child(r->fs, r->into->dir, r->to_name, true, &target);
+	if (err && err != -ENOENT) {
+		ovl_node_unref(source);
+		return err;
+	}
+	ovl_node_unref(r->source);
+	ovl_node_unref(r->target);
+	r->source = source;
+	r->target = target;
+	return 0;
+}
+
+static bool is_one_object(const struct renaming *r)
+{
+	return r->target && r->source->id.fileid == r->target->id.fileid;
+}
+
+static int rename_locked(struct renaming *r)
+{
+	int err;
+
+	err = lock_edits(r);
+	if (!err)
+		err = look_again(r);
+	if (err)
+		return err;
+	if (is_one_object(r))
+		return 0;
+	err = check(r, r->from.dir, r->into->dir);
+	if (!err && !r->source->tree->upper)
+		err = -ESTALE; /* another got the name since */
+	if (err)
+		return err;
+	return r->target && r->target->dir ? rename_over_dir(r)
+	                                   : rename_in_place(r);
+}
+
+/* Copy up what takes part, and open the directories. */
+static int open_edits(struct renaming *r, struct ovl_node *from,
+                      struct ovl_node *to, struct ovl_change *from_change,
+                      struct ovl_change *to_change)
+{
+	struct ovl_node *upper;
+	int err;
+
+	err = ovl_copyup(r->fs, r->source, UINT64_MAX, &upper);
+	if (err)
+		return err;
+	ovl_node_unref(upper);
+	err = ovl_edit_open(&r->from, r->fs, from, from_change);
+	if (err || from->id.fileid == to->id.fileid)
+		return err;
+	r->into = &r->to;
+	return ovl_edit_open(&r->to, r->fs, to, to_change);
+}
+
+static int find_both(struct renaming *r, struct ovl_node *from,
+                     struct ovl_node *to)
+{
+	int err;
+
+	err = ovl_lookup(r->fs, r->caller, from, r->from_name, &r->source);
+	if (err)
+		return err;
+	err = ovl_lookup(r->fs, r->caller, to, r->to_name, &r->target);
+	return err == -ENOENT ? 0 : err;
+}
+
+int ovl_rename(struct ovl *fs, const struct ovl_caller *caller,
+               struct ovl_node *from, const char *from_name,
+               struct ovl_node *to, const char *to_name,
+               struct ovl_change *from_change, struct ovl_change *to_change)
+{
+	struct renaming r = {
+		.fs = fs,
+		.caller = caller,
+		.from_name = from_name,
+		.to_name = to_name,
+		.into = &r.from,
+	};
+	struct ovl_change from_unasked, to_unasked;
+	bool one_dir = from->id.fileid == to->id.fileid;
+	int err;
+
+	from_change = ovl_change_start(from_change, &from_unasked);
+	to_change = ovl_change_start(to_change, &to_unasked);
+	if (!caller->may_wait)
+		return -EAGAIN;
+	err = find_both(&r, from, to);
+	if (err || is_one_object(&r))
+		goto out;
+	err = check(&r, from, to);
+	if (!err)
+		err = open_edits(&r, from, to, from_change, to_change);
+	if (!err) {
+		if (!one_dir)
+			pthread_mutex_lock(&fs->rename);
+		err = rename_locked(&r);
+		ovl_edit_unlock(&r.from);
+		ovl_edit_unlock(&r.to);
+		if (!one_dir)
+			pthread_mutex_unlock(&fs->rename);
+	}
+	err = ovl_edit_release(&r.from, err);
+	err = ovl_edit_release(&r.to, err);
+	if (one_dir)
+		*to_change = *from_change;
+out:
+	ovl_node_unref(r.source);
+	ovl_node_unref(r.target);
+	return err;
+}

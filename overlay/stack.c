@@ -1,0 +1,310 @@
+#include "config.h"
+
+#include "overlay/stack.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "overlay/dir.h"
+#include "overlay/xattr.h"
+
+/* ---- the root ------------------------------------------------------------ */
+
+/* All roots merge; the merged one was born in the lowest. */
+static int add_root(struct ovl_stack *stack)
+{
+	struct ovl_part parts[OVL_LAYER_MAX] = { 0 };
+	const struct ovl_layer *lowest = &stack->layers[stack->nlayers - 1];
+	struct ovl_node_spec spec = { 0 };
+	struct ovl_real top, real;
+	int err;
+
+	for (size_t i = 0; i < stack->nlayers; i++) {
+		const struct ovl_layer *layer = &stack->layers[i];
+
+		err = ovl_layer_look(layer, layer->root, "", &real);
+		if (err)
+			return err;
+		if (i == 0)
+			top = real;
+		else if (real.attr.nlink > 2)
+			spec.extra_links += real.attr.nlink - 2;
+		parts[i].layer = layer;
+		parts[i].ino = layer->root_ino;
+	}
+	spec.id.fileid = ovl_fileid(lowest->number, lowest->root_ino);
+	spec.id.generation = lowest->root_generation;
+	spec.layer = &stack->layers[0];
+	spec.real = &top;
+	spec.parts = parts;
+	spec.nparts = stack->nlayers;
+	stack->tree.root = ovl_tree_add(&stack->tree, &spec);
+	return stack->tree.root ? 0 : -ENOMEM;
+}
+
+static int walk_lookup(void *arg, struct ovl_node *dir, const char *name,
+                       struct ovl_node **node)
+{
+	return ovl_stack_lookup(arg, dir, name, true, node);
+}
+
+int ovl_stack_new(struct ovl_layer *layers, size_t nlayers,
+                  const struct ovl_config *config,
+                  const unsigned char *cookie_key, struct ovl_stack **stack)
+{
+	struct ovl_stack *fresh;
+	int err;
+
+	if (nlayers > OVL_LAYER_MAX)
+		return -EINVAL;
+	fresh = calloc(1, sizeof(*fresh));
+	if (!fresh)
+		return -ENOMEM;
+	atomic_init(&fresh->refs, 1);
+	memcpy(fresh->cookie_key, cookie_key, OVL_KEY_BYTES);
+	fresh->log = config->log;
+	fresh->log_arg = config->log_arg;
+	err = ovl_tree_init(&fresh->tree, false, config->max_entries,
+	                    config->max_files, fresh->cookie_key, NULL, NULL);
+	if (err) {
+		free(fresh);
+		return err;
+	}
+	ovl_walk_init(&fresh->walk, &fresh->tree, walk_lookup, fresh,
+	              config->log, config->log_arg);
+	fresh->layers = layers;
+	fresh->nlayers = nlayers;
+	if (nlayers) {
+		err = add_root(fresh);
+		if (err) {
+			fresh->nlayers = 0; /* still the caller's */
+			fresh->layers = NULL;
+			ovl_stack_unref(fresh);
+			return err;
+		}
+	}
+	*stack = fresh;
+	return 0;
+}
+
+struct ovl_stack *ovl_stack_ref(struct ovl_stack *stack)
+{
+	atomic_fetch_add(&stack->refs, 1);
+	return stack;
+}
+
+void ovl_stack_unref(struct ovl_stack *stack)
+{
+	if (!stack || atomic_fetch_sub(&stack->refs, 1) != 1)
+		return;
+	ovl_walk_release(&stack->walk);
+	ovl_tree_release(&stack->tree);
+	for (size_t i = 0; i < stack->nlayers; i++)
+		ovl_layer_release(&stack->layers[i]);
+	free(stack->layers);
+	free(stack);
+}
+
+/* ---- children -------------------------------------------------------------- */
+
+static int look_in_part(struct ovl_node *dir, unsigned part, const char *name,
+                        struct ovl_real *real)
+{
+	struct ovl_fd *fd;
+	int err;
+
+	err = ovl_dir_fd(dir, part, true, &fd);
+	if (err)
+		return err;
+	err = ovl_layer_look(dir->dir->parts[part].layer, ovl_fd_num(fd), name,
+	                     real);
+	ovl_fd_unref(dir->tree->fds, fd);
+	return err;
+}
+
+/* Whether the directory `name` hides those below it. 1, 0 or -errno. */
+static int is_opaque(struct ovl_node *dir, unsigned part, const char *name)
+{
+	const struct ovl_layer *layer = dir->dir->parts[part].layer;
+	struct ovl_fd *above;
+	int err, fd;
+
+	err = ovl_dir_fd(dir, part, true, &above);
+	if (err)
+		return err;
+	fd = ovl_layer_open(layer, ovl_fd_num(above), name,
+	                    O_PATH | O_DIRECTORY, false);
+	ovl_fd_unref(dir->tree->fds, above);
+	if (fd < 0)
+		return fd;
+	err = ovl_xattr_is_opaque(layer, fd);
+	close(fd);
+	return err;
+}
+
+/*
+ * The parts of the merged directory `name`, from the part of `dir` on where it
+ * was found first: down to an opaque one, a whiteout or what is no directory.
+ */
+static int gather_parts(struct ovl_node *dir, const char *name,
+                        struct ovl_part *parts, struct ovl_node_spec *spec)
+{
+	struct ovl_real real = *spec->real;
+	unsigned n = 0, last = dir->dir->nparts - 1;
+	int err = 0;
+
+	for (unsigned i = spec->part;; i++) {
+		if (i > spec->part)
+			err = look_in_part(dir, i, name, &real);
+		if (err && err != -ENOENT)
+			return err;
+		if (!err) {
+			if (!S_ISDIR(real.attr.mode) || real.foreign)
+				break;
+			if (n > 0 && real.attr.nlink > 2)
+				spec->extra_links += real.attr.nlink - 2;
+			spec->layer = dir->dir->parts[spec->part].layer;
+			spec->id.fileid = ovl_fileid(
+				dir->dir->parts[i].layer->number, real.ino);
+			spec->id.generation = real.generation;
+			parts[n].layer = dir->dir->parts[i].layer;
+			parts[n].ino = real.ino;
+			parts[n++].parent_part = i;
+		}
+		if (i == last)
+			break;
+		if (err)
+			continue;
+		err = is_opaque(dir, i, name);
+		if (err < 0)
+			return err;
+		if (err > 0)
+			break;
+	}
+	spec->parts = parts;
+	spec->nparts = n;
+	return 0;
+}
+
+struct ino_of {
+	const char *name;
+	uint64_t ino;
+};
+
+static int match_ino(void *arg, const char *name, size_t len, uint64_t ino,
+                     uint8_t type)
+{
+	struct ino_of *search = arg;
+
+	(void)len;
+	(void)type;
+	if (!strcmp(name, search->name))
+		search->ino = ino;
+	return 0;
+}
+
+/*
+ * Another mount, or an inode number that does not fit, stands there: a place
+ * that is not entered. It is known by the inode that the layer itself has there,
+ * which only the listing tells.
+ */
+static int foreign_id(struct ovl_stack *stack, struct ovl_node *dir,
+                      struct ovl_node_spec *spec)
+{
+	const struct ovl_layer *layer = dir->dir->parts[spec->part].layer;
+	struct ino_of search = { .name = spec->name };
+	char line[512];
+	struct ovl_fd *fd;
+	int err;
+
+	err = ovl_dir_fd(dir, spec->part, true, &fd);
+	if (err)
+		return err;
+	err = ovl_layer_list(layer, ovl_fd_num(fd), match_ino, &search);
+	ovl_fd_unref(dir->tree->fds, fd);
+	if (err)
+		return err;
+	spec->id.fileid = ovl_fileid(layer->number, search.ino);
+	spec->id.generation = 1;
+	if (stack->log) {
+		snprintf(line, sizeof(line),
+		         "%s: '%.255s' is another mount, or its inode number "
+		         "does not fit: not entered",
+		         layer->path, spec->name);
+		stack->log(stack->log_arg, 4 /* LOG_WARNING */, line);
+	}
+	return 0;
+}
+
+static int load_child(struct ovl_stack *stack, struct ovl_node *dir,
+                      const char *name, unsigned part, struct ovl_node **node)
+{
+	struct ovl_node_spec spec = {
+		.parent = dir,
+		.name = name,
+		.part = part,
+		.layer = dir->dir->parts[part].layer,
+	};
+	struct ovl_part *parts = NULL;
+	struct ovl_real real;
+	int err;
+
+	err = look_in_part(dir, part, name, &real);
+	if (err)
+		return err;
+	if (real.whiteout)
+		return -ENOENT;
+	spec.real = &real;
+	spec.id.fileid = ovl_fileid(spec.layer->number, real.ino);
+	spec.id.generation = real.generation;
+	if (real.foreign) {
+		err = foreign_id(stack, dir, &spec);
+	} else if (S_ISDIR(real.attr.mode)) {
+		parts = calloc(dir->dir->nparts, sizeof(*parts));
+		err = parts ? gather_parts(dir, name, parts, &spec) : -ENOMEM;
+	}
+	if (!err) {
+		*node = ovl_tree_add(&stack->tree, &spec);
+		if (!*node)
+			err = -ENOMEM;
+	}
+	free(parts);
+	return err;
+}
+
+int ovl_stack_lookup(struct ovl_stack *stack, struct ovl_node *dir,
+                     const char *name, bool may_wait, struct ovl_node **node)
+{
+	struct ovl_found found;
+	struct ovl_node *got;
+	bool is_there;
+	int err;
+
+	err = ovl_dir_lock(dir, may_wait);
+	if (err)
+		return err;
+	is_there = ovl_dir_find(dir, name, &found);
+	ovl_dir_unlock(dir);
+	if (!is_there)
+		return -ENOENT;
+	got = found.fileid ? ovl_tree_get(&stack->tree, found.fileid) : NULL;
+	if (got) {
+		ovl_node_remember(got, dir, name);
+		*node = got;
+		return 0;
+	}
+	if (!may_wait)
+		return -EAGAIN;
+	err = load_child(stack, dir, name, found.part, &got);
+	if (err)
+		return err == -ENOENT ? -ESTALE : err;
+	if (got->id.fileid != found.fileid)
+		ovl_dir_learn(dir, name, got->id.fileid);
+	*node = got;
+	return 0;
+}

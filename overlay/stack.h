@@ -1,0 +1,42 @@
+/*
+ * A lower stack: an ordered list of read-only layers, merged into one tree that
+ * never changes. It is counted, and shared by all overlays upon it.
+ */
+#ifndef VENEER_OVERLAY_STACK_H
+#define VENEER_OVERLAY_STACK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "overlay/layer.h"
+#include "overlay/node.h"
+#include "overlay/overlay.h"
+#include "overlay/walk.h"
+
+struct ovl_stack {
+	atomic_uint refs;
+	struct ovl_layer *layers; /* top first; never changes */
+	size_t nlayers;
+	struct ovl_tree tree; /* its root is NULL where there is no layer */
+	struct ovl_walk walk;
+	unsigned char cookie_key[OVL_KEY_BYTES];
+	ovl_log_fn *log;
+	void *log_arg;
+};
+
+/*
+ * A stack of these layers, which it takes over (the array and what is open), on
+ * success only. 0 or -errno.
+ */
+int ovl_stack_new(struct ovl_layer *layers, size_t nlayers,
+                  const struct ovl_config *config,
+                  const unsigned char *cookie_key, struct ovl_stack **stack);
+struct ovl_stack *ovl_stack_ref(struct ovl_stack *stack);
+void ovl_stack_unref(struct ovl_stack *stack); /* NULL is fine */
+
+/* The child of that name. -ENOENT, -ENOTDIR, -EAGAIN, -errno. */
+int ovl_stack_lookup(struct ovl_stack *stack, struct ovl_node *dir,
+                     const char *name, bool may_wait, struct ovl_node **node);
+
+#endif

@@ -1,0 +1,156 @@
+#include "config.h"
+
+#include "overlay/upper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "overlay/dir.h"
+#include "overlay/xattr.h"
+
+uint32_t ovl_upper_links_below(struct ovl_node *lower)
+{
+	uint32_t nlink;
+
+	pthread_mutex_lock(&lower->lock);
+	nlink = lower->attr.nlink;
+	pthread_mutex_unlock(&lower->lock);
+	return nlink - 2;
+}
+
+/* Born where the directory below it was, with which it merges. */
+static void merge(struct ovl_node_spec *spec, struct ovl_node *lower)
+{
+	spec->id = lower->id;
+	spec->lower = lower;
+	spec->extra_links = ovl_upper_links_below(lower);
+}
+
+int ovl_upper_add_root(struct ovl *fs)
+{
+	struct ovl_part part = {
+		.layer = &fs->upper,
+		.ino = fs->upper.root_ino,
+	};
+	struct ovl_node_spec spec = {
+		.layer = &fs->upper,
+		.parts = &part,
+		.nparts = 1,
+	};
+	struct ovl_real real;
+	int err;
+
+	err = ovl_layer_look(&fs->upper, fs->upper.root, "", &real);
+	if (err)
+		return err;
+	spec.real = &real;
+	spec.id.fileid = ovl_fileid(OVL_LAYER_UPPER, real.ino);
+	spec.id.generation = real.generation;
+	if (fs->stack->tree.root)
+		merge(&spec, fs->stack->tree.root);
+	fs->tree.root = ovl_tree_add(&fs->tree, &spec);
+	return fs->tree.root ? 0 : -ENOMEM;
+}
+
+/*
+ * The stack's directory that the upper directory `name`, open as `fd`, merges
+ * with: a reference in `*lower`, or NULL.
+ */
+static int find_lower(struct ovl *fs, struct ovl_node *dir, const char *name,
+                      int fd, struct ovl_node **lower)
+{
+	struct ovl_node *found;
+	int err;
+
+	*lower = NULL;
+	if (!dir->lower)
+		return 0;
+	err = ovl_xattr_is_opaque(&fs->upper, fd);
+	if (err)
+		return err < 0 ? err : 0;
+	err = ovl_stack_lookup(fs->stack, dir->lower, name, true, &found);
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	if (found->dir)
+		*lower = found;
+	else
+		ovl_node_unref(found);
+	return 0;
+}
+
+/* Where it was born. `lower` is referenced where it merges. */
+static int identify(struct ovl *fs, struct ovl_node *dir, const char *name,
+                    int fd, struct ovl_node_spec *spec, struct ovl_node **lower)
+{
+	int err;
+
+	if (S_ISDIR(spec->real->attr.mode)) {
+		err = find_lower(fs, dir, name, fd, lower);
+		if (err)
+			return err;
+		if (*lower) {
+			merge(spec, *lower);
+			return 0;
+		}
+	}
+	err = ovl_xattr_get_origin(&fs->upper, fd, spec->real, &spec->id);
+	if (err != -ENODATA)
+		return err;
+	spec->id.fileid = ovl_fileid(OVL_LAYER_UPPER, spec->real->ino);
+	spec->id.generation = spec->real->generation;
+	return 0;
+}
+
+static int open_child(struct ovl *fs, struct ovl_node *dir, const char *name)
+{
+	struct ovl_fd *above;
+	int fd;
+
+	fd = ovl_dir_fd(dir, 0, true, &above);
+	if (fd)
+		return fd;
+	fd = ovl_layer_open(&fs->upper, ovl_fd_num(above), name, O_PATH, false);
+	ovl_fd_unref(fs->tree.fds, above);
+	return fd;
+}
+
+int ovl_upper_load(struct ovl *fs, struct ovl_node *dir, const char *name,
+                   struct ovl_node **node)
+{
+	struct ovl_part part = { .layer = &fs->upper };
+	struct ovl_node_spec spec = {
+		.layer = &fs->upper,
+		.parent = dir,
+		.name = name,
+	};
+	struct ovl_node *lower = NULL;
+	struct ovl_real real;
+	int fd, err;
+
+	fd = open_child(fs, dir, name);
+	if (fd < 0)
+		return fd == -EXDEV ? -EACCES : fd; /* another mount */
+	err = ovl_layer_look(&fs->upper, fd, "", &real);
+	if (!err && real.whiteout)
+		err = -ENOENT;
+	if (err)
+		goto out;
+	spec.real = &real;
+	err = identify(fs, dir, name, fd, &spec, &lower);
+	if (err)
+		goto out;
+	if (S_ISDIR(real.attr.mode)) {
+		part.ino = real.ino;
+		spec.parts = &part;
+		spec.nparts = 1;
+	}
+	*node = ovl_tree_add(&fs->tree, &spec);
+	if (!*node)
+		err = -ENOMEM;
+out:
+	ovl_node_unref(lower);
+	close(fd);
+	return err;
+}

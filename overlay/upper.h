@@ -1,0 +1,25 @@
+/*
+ * The upper side of an overlay: its nodes, made from what is in the upper layer.
+ */
+#ifndef VENEER_OVERLAY_UPPER_H
+#define VENEER_OVERLAY_UPPER_H
+
+#include <stdbool.h>
+
+#include "overlay/fs.h"
+
+/* The root: the upper's, merged with the stack's. 0 or -errno. */
+int ovl_upper_add_root(struct ovl *fs);
+
+/*
+ * The node of what stands at `name` in the upper directory `dir`: born where its
+ * origin says, or, a directory that merges, where the one below it was. -ENOENT
+ * (nothing, or a whiteout), -errno. Blocks.
+ */
+int ovl_upper_load(struct ovl *fs, struct ovl_node *dir, const char *name,
+                   struct ovl_node **node);
+
+/* The links that a merged directory has from the stack's directory below it. */
+uint32_t ovl_upper_links_below(struct ovl_node *lower);
+
+#endif
