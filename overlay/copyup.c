@@ -73,6 +73,15 @@ static int open_source(struct ovl_node *node)
 	return num;
 }
 
+static int add_to_index(struct ovl *fs, struct ovl_node *node, int fd)
+{
+	int err = ovl_index_add(fs->tree.index, node->id, fd);
+
+	if (!err && fs->sync == OVL_SYNC)
+		err = ovl_index_sync(fs->tree.index);
+	return err;
+}
+
 /*
  * The copy in the work directory, complete with its origin. `real` is how it
  * looks there.
@@ -100,6 +109,9 @@ static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
 	/* A directory is known by the one that it merges with. */
 	if (!err && !S_ISDIR(node->type))
 		err = ovl_xattr_set_origin(&fs->upper, fd, real, node->id);
+	/* Before it has its name: by any other it must not be copied again. */
+	if (!err && !S_ISDIR(node->type) && attr.nlink > 1)
+		err = add_to_index(fs, node, fd);
 	/* The mark has moved the ctime. */
 	if (!err)
 		err = ovl_layer_look(&fs->upper, fd, "", real);
@@ -122,6 +134,8 @@ static struct ovl_node *add_node(struct ovl *fs, struct ovl_node *node,
 		.real = real,
 		.parent = dir,
 		.name = name,
+		.indexed = !node->dir &&
+		           ovl_index_has(fs->tree.index, node->id),
 	};
 
 	if (node->dir) {

@@ -363,46 +363,6 @@ int ovl_mknod(struct ovl *fs, const struct ovl_caller *caller,
 
 /* ---- links ------------------------------------------------------------------------------ */
 
-/* A link of what is open as `fd` under the name `tmp` of the work directory. */
-static int link_to_tmp(struct ovl_edit *edit, int fd, const char *tmp)
-{
-	char path[32];
-
-	/* AT_EMPTY_PATH would ask for a capability. */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (linkat(AT_FDCWD, path, ovl_workdir_tmp(edit->fs->workdir), tmp,
-	           AT_SYMLINK_FOLLOW))
-		return -errno;
-	return 0;
-}
-
-static int link_in_place(struct ovl_edit *edit, struct ovl_node *node,
-                         const char *name)
-{
-	char tmp[OVL_TMPNAME_SIZE];
-	int fd, err;
-
-	fd = ovl_node_open_path(node);
-	if (fd < 0)
-		return fd;
-	ovl_workdir_name(edit->fs->workdir, tmp);
-	err = link_to_tmp(edit, fd, tmp);
-	close(fd);
-	if (err)
-		return err;
-	err = ovl_edit_place(edit, tmp, name, false);
-	if (err) {
-		ovl_workdir_discard(edit->fs->workdir, tmp);
-		return err;
-	}
-	ovl_dir_note(edit->dir, name, node->id.fileid, IFTODT(node->type));
-	if (ovl_map_put(node->tree->map, node->id.fileid, edit->dir->id.fileid,
-	                name, strlen(name)))
-		ovl_map_set_complete(node->tree->map, false);
-	ovl_node_reread(node, false, NULL);
-	return 0;
-}
-
 int ovl_link(struct ovl *fs, const struct ovl_caller *caller,
              struct ovl_node *node, struct ovl_node *dir, const char *name,
              struct ovl_change *change)
@@ -431,7 +391,7 @@ int ovl_link(struct ovl *fs, const struct ovl_caller *caller,
 		if (!err)
 			err = -EEXIST;
 		else if (err == -ENOENT)
-			err = link_in_place(&edit, upper, name);
+			err = ovl_edit_link(&edit, upper, name);
 	}
 	ovl_node_unref(found);
 	err = ovl_edit_release(&edit, err);

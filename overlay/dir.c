@@ -97,6 +97,37 @@ int ovl_dir_fd(struct ovl_node *dir, unsigned index, bool may_wait,
 	return 0;
 }
 
+int ovl_way_open(struct ovl_node *node, bool may_wait, struct ovl_way *way)
+{
+	int err;
+
+	way->parent = NULL;
+	way->fd = NULL;
+	if (node->indexed) {
+		way->dirfd = ovl_index_dir(node->tree->index);
+		ovl_index_name(node->id, way->name);
+		return 0;
+	}
+	way->parent = ovl_node_place(node, way->name);
+	if (!way->parent)
+		return -ESTALE;
+	err = ovl_dir_fd(way->parent, node->part, may_wait, &way->fd);
+	if (err) {
+		ovl_node_unref(way->parent);
+		return err;
+	}
+	way->dirfd = ovl_fd_num(way->fd);
+	return 0;
+}
+
+void ovl_way_close(struct ovl_way *way)
+{
+	if (!way->parent)
+		return;
+	ovl_fd_unref(way->parent->tree->fds, way->fd);
+	ovl_node_unref(way->parent);
+}
+
 /* ---- reading the names in --------------------------------------------------- */
 
 struct loading {

@@ -10,6 +10,7 @@
 #ifndef VENEER_OVERLAY_DIR_H
 #define VENEER_OVERLAY_DIR_H
 
+#include <limits.h>
 #include <stdbool.h>
 
 #include "overlay/node.h"
@@ -28,6 +29,21 @@ int ovl_dir_fd(struct ovl_node *dir, unsigned part, bool may_wait,
  */
 int ovl_dir_lock(struct ovl_node *dir, bool may_wait);
 void ovl_dir_unlock(struct ovl_node *dir);
+
+/*
+ * The way to an object: an open directory and its name there. Of a file of the
+ * index, that is the index.
+ */
+struct ovl_way {
+	int dirfd;
+	char name[NAME_MAX + 1];
+	struct ovl_node *parent; /* what keeps `dirfd` open; may be NULL */
+	struct ovl_fd *fd;
+};
+
+/* -EAGAIN, -ESTALE (the root has none), -errno: then there is none to close. */
+int ovl_way_open(struct ovl_node *node, bool may_wait, struct ovl_way *way);
+void ovl_way_close(struct ovl_way *way);
 
 /* Read the names in, if they are not; `change` is held. 0 or -errno. */
 int ovl_dir_load(struct ovl_node *dir);

@@ -5,12 +5,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "overlay/copyup.h"
 #include "overlay/dir.h"
+#include "overlay/file.h"
+#include "overlay/find.h"
 #include "overlay/flush.h"
 #include "overlay/refresh.h"
 
@@ -131,14 +135,92 @@ int ovl_edit_place(struct ovl_edit *edit, const char *tmp, const char *name,
 	return 0;
 }
 
+/* A link of what is open as `fd` under the name `tmp` of the work directory. */
+static int link_to_tmp(struct ovl_edit *edit, int fd, const char *tmp)
+{
+	char path[32];
+
+	/* AT_EMPTY_PATH would ask for a capability. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (linkat(AT_FDCWD, path, ovl_workdir_tmp(edit->fs->workdir), tmp,
+	           AT_SYMLINK_FOLLOW))
+		return -errno;
+	return 0;
+}
+
+int ovl_edit_link(struct ovl_edit *edit, struct ovl_node *node,
+                  const char *name)
+{
+	char tmp[OVL_TMPNAME_SIZE];
+	int fd, err;
+
+	fd = ovl_node_open_path(node);
+	if (fd < 0)
+		return fd;
+	ovl_workdir_name(edit->fs->workdir, tmp);
+	err = link_to_tmp(edit, fd, tmp);
+	close(fd);
+	if (err)
+		return err;
+	err = ovl_edit_place(edit, tmp, name, false);
+	if (err) {
+		ovl_workdir_discard(edit->fs->workdir, tmp);
+		return err;
+	}
+	ovl_dir_note(edit->dir, name, node->id.fileid, IFTODT(node->type));
+	if (ovl_map_put(node->tree->map, node->id.fileid, edit->dir->id.fileid,
+	                name, strlen(name)))
+		ovl_map_set_complete(node->tree->map, false);
+	ovl_node_reread(node, false, NULL);
+	return 0;
+}
+
+/*
+ * Whether a file of the index has a name left: one of the upper, beside the
+ * index's own, or one of the lower ones that still shows.
+ */
+static bool has_name_left(struct ovl *fs, struct ovl_node *node)
+{
+	struct ovl_node *lower, *dir;
+	char name[NAME_MAX + 1];
+	struct ovl_real real;
+	struct ovl_way way;
+	int err;
+
+	if (ovl_way_open(node, true, &way))
+		return false;
+	err = ovl_layer_look(node->layer, way.dirfd, way.name, &real);
+	ovl_way_close(&way);
+	if (err || real.attr.nlink > 1)
+		return !err;
+	err = ovl_find_lower(fs, node->id, &lower);
+	if (err)
+		return false;
+	err = ovl_find_place(fs, lower, &dir, name);
+	ovl_node_unref(lower);
+	if (!err)
+		ovl_node_unref(dir);
+	return !err || err == -EEXIST;
+}
+
+/* The last name is gone, as far as is known. */
+static void forget(struct ovl *fs, struct ovl_node *node)
+{
+	/* Where not all names are known, one may turn up. */
+	if (node->indexed && ovl_map_complete(fs->stack->tree.map))
+		ovl_index_remove(fs->tree.index, node->id);
+	ovl_fdslot_clear(node->tree->fds, &node->fd, !node->indexed);
+	ovl_tree_forget(node->tree, node);
+}
+
 void ovl_edit_unlinked(struct ovl_edit *edit, struct ovl_node *node,
                        const char *name, uint32_t nlink)
 {
 	ovl_map_del(edit->fs->tree.map, node->id.fileid, edit->dir->id.fileid,
 	            name, strlen(name));
-	if (node->dir || nlink <= 1) {
-		ovl_fdslot_clear(node->tree->fds, &node->fd, true);
-		ovl_tree_forget(node->tree, node);
+	if (node->indexed ? !has_name_left(edit->fs, node)
+	                  : node->dir || nlink <= 1) {
+		forget(edit->fs, node);
 		return;
 	}
 	pthread_mutex_lock(&node->lock);

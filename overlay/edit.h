@@ -61,6 +61,13 @@ int ovl_edit_place(struct ovl_edit *edit, const char *tmp, const char *name,
                    bool is_dir);
 
 /*
+ * A further link of `node`, which has an upper part, as `name`, where nothing of
+ * the upper stands but a whiteout.
+ */
+int ovl_edit_link(struct ovl_edit *edit, struct ovl_node *node,
+                  const char *name);
+
+/*
  * A name of this upper node is gone: its last one, or its row in the map only.
  * `nlink` is what it had before.
  */

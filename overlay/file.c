@@ -13,24 +13,15 @@
 
 static int open_by_place(struct ovl_node *node, int flags, bool cached)
 {
-	char name[NAME_MAX + 1];
-	struct ovl_node *parent;
-	struct ovl_fd *above;
+	struct ovl_way way;
 	struct stat st;
 	int fd, err;
 
-	parent = ovl_node_place(node, name);
-	if (!parent)
-		return -ESTALE;
-	err = ovl_dir_fd(parent, node->part, !cached, &above);
-	if (err) {
-		ovl_node_unref(parent);
+	err = ovl_way_open(node, !cached, &way);
+	if (err)
 		return err;
-	}
-	fd = ovl_layer_open(node->layer, ovl_fd_num(above), name, flags,
-	                    cached);
-	ovl_fd_unref(parent->tree->fds, above);
-	ovl_node_unref(parent);
+	fd = ovl_layer_open(node->layer, way.dirfd, way.name, flags, cached);
+	ovl_way_close(&way);
 	if (fd < 0)
 		return fd;
 	/* Another file may have got the name since: it is not this one. */

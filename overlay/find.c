@@ -57,22 +57,34 @@ static int upper_child(struct ovl *fs, struct ovl_node *dir, const char *name,
 
 /*
  * A lower file of several names may have been copied up by another one: then
- * this one shows the copy, too.
+ * this one shows the copy, too. Takes over the reference to `lower`.
  */
-static struct ovl_node *copied_link(struct ovl *fs, struct ovl_node *lower)
+static int over_link(struct ovl *fs, struct ovl_node *lower, bool may_wait,
+                     struct ovl_node **node)
 {
-	struct ovl_node *upper = NULL;
+	struct ovl_node *upper;
 	bool linked;
+	int err = 0;
 
+	if (!fs->has_upper || lower->dir) {
+		*node = lower;
+		return 0;
+	}
 	pthread_mutex_lock(&lower->lock);
-	linked = !lower->dir && lower->attr.nlink > 1;
+	linked = lower->attr.nlink > 1;
 	pthread_mutex_unlock(&lower->lock);
-	if (linked)
-		upper = ovl_tree_get(&fs->tree, lower->id.fileid);
+	if (!linked || !ovl_index_has(fs->tree.index, lower->id)) {
+		*node = lower;
+		return 0;
+	}
+	upper = ovl_tree_get(&fs->tree, lower->id.fileid);
 	if (!upper)
-		return lower;
+		err = may_wait ? ovl_upper_load_indexed(fs, lower, &upper)
+		               : -EAGAIN;
 	ovl_node_unref(lower);
-	return upper;
+	if (!err)
+		*node = upper;
+	return err;
 }
 
 int ovl_find_child(struct ovl *fs, struct ovl_node *dir, const char *name,
@@ -92,8 +104,7 @@ int ovl_find_child(struct ovl *fs, struct ovl_node *dir, const char *name,
 	err = ovl_stack_lookup(fs->stack, dir, name, may_wait, &got);
 	if (err)
 		return err;
-	*node = fs->has_upper ? copied_link(fs, got) : got;
-	return 0;
+	return over_link(fs, got, may_wait, node);
 }
 
 /* ---- upwards ---------------------------------------------------------------- */
@@ -112,10 +123,8 @@ static int shows_as(struct ovl *fs, struct ovl_node *lower,
 
 	if (dir->tree->upper)
 		err = upper_child(fs, dir, name, may_wait, &got);
-	if (err == 1) {
-		*node = ovl_node_ref(lower);
-		return 0;
-	}
+	if (err == 1)
+		return over_link(fs, ovl_node_ref(lower), may_wait, node);
 	if (err)
 		return err;
 	if (got->id.fileid != lower->id.fileid) {
@@ -289,6 +298,21 @@ static int by_rows(struct ovl *fs, struct ovl_tree *tree, uint64_t fileid,
 		err = -ENOENT;
 	}
 	return err;
+}
+
+int ovl_find_lower(struct ovl *fs, struct ovl_id id, struct ovl_node **lower)
+{
+	struct ovl_node *got;
+	int err = by_rows(fs, &fs->stack->tree, id.fileid, 0, &got);
+
+	if (err)
+		return err;
+	if (got->id.generation != id.generation) {
+		ovl_node_unref(got);
+		return -ENOENT;
+	}
+	*lower = got;
+	return 0;
 }
 
 /* One try, without a walk. -ENOENT: not found so far. */

@@ -28,6 +28,9 @@ int ovl_find_parent(struct ovl *fs, struct ovl_node *node, bool may_wait,
 int ovl_find_over(struct ovl *fs, struct ovl_node *lower, bool may_wait,
                   struct ovl_node **node);
 
+/* The stack's node of this identity, by its rows at the most. -ENOENT. */
+int ovl_find_lower(struct ovl *fs, struct ovl_id id, struct ovl_node **lower);
+
 /*
  * Where the stack's node `lower`, which has no upper part, shows: the overlay's
  * directory and the name in it (at least 256 bytes). -ENOENT: nowhere. -EEXIST:

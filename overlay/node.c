@@ -199,6 +199,7 @@ static struct ovl_node *node_new(struct ovl_tree *tree,
 	node->type = spec->real->attr.mode & S_IFMT;
 	node->part = spec->part;
 	node->foreign = spec->real->foreign;
+	node->indexed = spec->indexed;
 	node->extra_links = spec->extra_links;
 	ovl_node_adopt(node, spec->real);
 	if (spec->parent)
@@ -492,7 +493,7 @@ struct ovl_node *ovl_tree_add(struct ovl_tree *tree,
 
 	if (!fresh)
 		return NULL;
-	if (spec->parent &&
+	if (spec->parent && !spec->indexed &&
 	    ovl_map_put(tree->map, spec->id.fileid, spec->parent->id.fileid,
 	                spec->name, strlen(spec->name)))
 		ovl_map_set_complete(tree->map, false);

@@ -31,6 +31,7 @@
 
 #include "overlay/attr.h"
 #include "overlay/fdcache.h"
+#include "overlay/index.h"
 #include "overlay/layer.h"
 #include "overlay/map.h"
 #include "overlay/names.h"
@@ -70,6 +71,7 @@ struct ovl_node {
 	mode_t type;          /* S_IFMT bits */
 	uint16_t part;        /* of its parent, in which it stands */
 	bool foreign;         /* another mount: not entered */
+	bool indexed;         /* reached through the index, by any name */
 	uint32_t extra_links; /* a directory's, from its parts below the top */
 
 	/* Guarded by `lock`. */
@@ -106,6 +108,7 @@ struct ovl_tree {
 	struct ovl_fdcache *fds;
 	size_t max_files; /* what `fds` is bounded to */
 	struct ovl_map *map;
+	struct ovl_index *index; /* borrowed; NULL but in an overlay */
 	const unsigned char *cookie_key; /* borrowed, OVL_KEY_BYTES */
 	struct ovl_node *root;           /* held; NULL: no layer */
 	bool upper;                      /* an overlay's, not a stack's */
@@ -139,6 +142,7 @@ struct ovl_node_spec {
 	const struct ovl_part *parts; /* of a directory; copied */
 	unsigned nparts;
 	uint32_t extra_links;
+	bool indexed; /* `parent` and `name` are only where it was seen */
 };
 
 /*

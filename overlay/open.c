@@ -280,6 +280,9 @@ static int make_trees(struct opening *o)
 	if (err)
 		return err;
 	fs->tree.writable = !fs->read_only;
+	err = ovl_index_open(ovl_workdir_fd(fs->workdir), &fs->tree.index);
+	if (err)
+		return err;
 	ovl_walk_init(&fs->walk, &fs->tree, walk_lookup, fs, fs->log,
 	              fs->log_arg);
 	return ovl_upper_add_root(fs);
@@ -373,6 +376,7 @@ void ovl_close(struct ovl *fs)
 	if (fs->has_upper && fs->tree.map) {
 		ovl_walk_release(&fs->walk);
 		ovl_tree_release(&fs->tree);
+		ovl_index_close(fs->tree.index);
 	}
 	ovl_stack_unref(fs->stack);
 	if (fs->has_upper)

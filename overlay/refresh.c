@@ -26,27 +26,22 @@ void ovl_node_adopt(struct ovl_node *node, const struct ovl_real *real)
 		if (node->attr.nlink < 2)
 			node->attr.nlink = 2;
 		node->attr.nlink += node->extra_links;
+	} else if (node->indexed && node->attr.nlink > 1) {
+		node->attr.nlink--; /* the index's own */
 	}
 	node->checked = ovl_now();
 }
 
 static int look_by_name(struct ovl_node *node, struct ovl_real *real)
 {
-	char name[NAME_MAX + 1];
-	struct ovl_node *parent;
-	struct ovl_fd *above;
+	struct ovl_way way;
 	int err;
 
-	parent = ovl_node_place(node, name);
-	if (!parent)
-		return -ESTALE;
-	err = ovl_dir_fd(parent, node->part, true, &above);
-	if (!err) {
-		err = ovl_layer_look(node->layer, ovl_fd_num(above), name,
-		                     real);
-		ovl_fd_unref(parent->tree->fds, above);
-	}
-	ovl_node_unref(parent);
+	err = ovl_way_open(node, true, &way);
+	if (err)
+		return err;
+	err = ovl_layer_look(node->layer, way.dirfd, way.name, real);
+	ovl_way_close(&way);
 	return err;
 }
 

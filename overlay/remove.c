@@ -125,7 +125,8 @@ static int unlink_name(struct ovl_edit *edit, struct ovl_node *victim,
 {
 	int dirfd = ovl_fd_num(edit->fd);
 
-	if (!victim->tree->upper)
+	/* A lower name, even if what it names was copied up by another. */
+	if (ovl_edit_upper_type(edit, name) == DT_UNKNOWN)
 		return ovl_whiteout_make(dirfd, name);
 	/* A directory may hold whiteouts. */
 	if (covers || victim->dir)

@@ -235,6 +235,11 @@ static int rename_in_place(struct renaming *r)
 		err = clear_whiteouts(r);
 	if (err)
 		return err;
+	/* A lower name of a file that was copied up by another name. */
+	if (ovl_edit_upper_type(&r->from, r->from_name) == DT_UNKNOWN)
+		err = ovl_edit_link(&r->from, r->source, r->from_name);
+	if (err)
+		return err;
 	if (r->source->dir)
 		pthread_mutex_lock(&tree->moving);
 	err = rename_on_disk(r, covers);

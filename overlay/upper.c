@@ -116,6 +116,54 @@ static int open_child(struct ovl *fs, struct ovl_node *dir, const char *name)
 	return fd;
 }
 
+/*
+ * Two objects of the upper may claim one identity, by marks that were copied by
+ * other hands: the second is known by what it is itself.
+ */
+static int add_unique(struct ovl *fs, struct ovl_node_spec *spec,
+                      struct ovl_node **node)
+{
+	struct ovl_node *got = ovl_tree_add(&fs->tree, spec);
+
+	if (got && got->ino != spec->real->ino) {
+		ovl_node_unref(got);
+		spec->id.fileid = ovl_fileid(OVL_LAYER_UPPER, spec->real->ino);
+		spec->id.generation = spec->real->generation;
+		spec->indexed = false;
+		got = ovl_tree_add(&fs->tree, spec);
+	}
+	if (!got)
+		return -ENOMEM;
+	*node = got;
+	return 0;
+}
+
+int ovl_upper_load_indexed(struct ovl *fs, struct ovl_node *lower,
+                           struct ovl_node **node)
+{
+	char name[OVL_INDEX_NAME_SIZE];
+	struct ovl_real real;
+	struct ovl_node_spec spec = {
+		.id = lower->id,
+		.layer = &fs->upper,
+		.real = &real,
+		.parent = fs->tree.root,
+		.name = name,
+		.indexed = true,
+	};
+	int err;
+
+	if (!ovl_index_has(fs->tree.index, lower->id))
+		return -ENOENT;
+	ovl_index_name(lower->id, name);
+	err = ovl_layer_look(&fs->upper, ovl_index_dir(fs->tree.index), name,
+	                     &real);
+	if (err)
+		return err;
+	*node = ovl_tree_add(&fs->tree, &spec);
+	return *node ? 0 : -ENOMEM;
+}
+
 int ovl_upper_load(struct ovl *fs, struct ovl_node *dir, const char *name,
                    struct ovl_node **node)
 {
@@ -146,9 +194,9 @@ int ovl_upper_load(struct ovl *fs, struct ovl_node *dir, const char *name,
 		spec.parts = &part;
 		spec.nparts = 1;
 	}
-	*node = ovl_tree_add(&fs->tree, &spec);
-	if (!*node)
-		err = -ENOMEM;
+	spec.indexed = !S_ISDIR(real.attr.mode) &&
+	               ovl_index_has(fs->tree.index, spec.id);
+	err = add_unique(fs, &spec, node);
 out:
 	ovl_node_unref(lower);
 	close(fd);

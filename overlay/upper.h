@@ -19,6 +19,13 @@ int ovl_upper_add_root(struct ovl *fs);
 int ovl_upper_load(struct ovl *fs, struct ovl_node *dir, const char *name,
                    struct ovl_node **node);
 
+/*
+ * The node of the copy that the index has of the stack's file `lower`. -ENOENT:
+ * it has none. Blocks.
+ */
+int ovl_upper_load_indexed(struct ovl *fs, struct ovl_node *lower,
+                           struct ovl_node **node);
+
 /* The links that a merged directory has from the stack's directory below it. */
 uint32_t ovl_upper_links_below(struct ovl_node *lower);
 

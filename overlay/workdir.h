@@ -5,7 +5,7 @@
  *
  *   WORK/veneer/lock    flock(2)ed while a server runs
  *   WORK/veneer/tmp/    objects in the making: emptied at start
- *   WORK/veneer/index/  for hard links (to come)
+ *   WORK/veneer/index/  hard links that were copied up (see index.h)
  *
  * Nothing outside WORK/veneer is touched. Thread-safe once open.
  */

@@ -1,0 +1,158 @@
+#include "config.h"
+
+#include "overlay/index.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct ovl_index {
+	int dir;
+	pthread_mutex_t lock; /* guards what follows */
+	void *ids;            /* a tsearch tree of struct ovl_id */
+};
+
+static int compare(const void *a, const void *b)
+{
+	const struct ovl_id *x = a, *y = b;
+
+	if (x->fileid != y->fileid)
+		return x->fileid < y->fileid ? -1 : 1;
+	if (x->generation != y->generation)
+		return x->generation < y->generation ? -1 : 1;
+	return 0;
+}
+
+void ovl_index_name(struct ovl_id id, char name[OVL_INDEX_NAME_SIZE])
+{
+	snprintf(name, OVL_INDEX_NAME_SIZE, "%016" PRIx64 ".%016" PRIx64,
+	         id.fileid, id.generation);
+}
+
+/* Enter an identity into the tree in memory. */
+static int enter(struct ovl_index *index, struct ovl_id id)
+{
+	struct ovl_id *copy = malloc(sizeof(*copy)), **slot;
+
+	if (!copy)
+		return -ENOMEM;
+	*copy = id;
+	pthread_mutex_lock(&index->lock);
+	slot = tsearch(copy, &index->ids, compare);
+	pthread_mutex_unlock(&index->lock);
+	if (!slot || *slot != copy)
+		free(copy);
+	return slot ? 0 : -ENOMEM;
+}
+
+static int read_in(struct ovl_index *index)
+{
+	int fd = openat(index->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	struct ovl_id id;
+	int err = 0;
+
+	if (!dir) {
+		err = -errno;
+		if (fd >= 0)
+			close(fd);
+		return err;
+	}
+	while (!err && (entry = readdir(dir)))
+		if (sscanf(entry->d_name, "%16" SCNx64 ".%16" SCNx64,
+		           &id.fileid, &id.generation) == 2)
+			err = enter(index, id);
+	closedir(dir);
+	return err;
+}
+
+int ovl_index_open(int workfd, struct ovl_index **index)
+{
+	struct ovl_index *fresh = calloc(1, sizeof(*fresh));
+	int err;
+
+	if (!fresh)
+		return -ENOMEM;
+	pthread_mutex_init(&fresh->lock, NULL);
+	if (mkdirat(workfd, "index", 0700) && errno != EEXIST) {
+		err = -errno;
+		free(fresh);
+		return err;
+	}
+	fresh->dir = openat(workfd, "index", O_RDONLY | O_DIRECTORY |
+	                    O_NOFOLLOW | O_CLOEXEC);
+	err = fresh->dir < 0 ? -errno : read_in(fresh);
+	if (err)
+		ovl_index_close(fresh);
+	else
+		*index = fresh;
+	return err;
+}
+
+void ovl_index_close(struct ovl_index *index)
+{
+	if (!index)
+		return;
+	tdestroy(index->ids, free);
+	if (index->dir >= 0)
+		close(index->dir);
+	pthread_mutex_destroy(&index->lock);
+	free(index);
+}
+
+bool ovl_index_has(struct ovl_index *index, struct ovl_id id)
+{
+	bool has;
+
+	pthread_mutex_lock(&index->lock);
+	has = tfind(&id, &index->ids, compare) != NULL;
+	pthread_mutex_unlock(&index->lock);
+	return has;
+}
+
+int ovl_index_add(struct ovl_index *index, struct ovl_id id, int fd)
+{
+	char from[32], name[OVL_INDEX_NAME_SIZE];
+
+	ovl_index_name(id, name);
+	/* AT_EMPTY_PATH would ask for a capability. */
+	snprintf(from, sizeof(from), "/proc/self/fd/%d", fd);
+	if (linkat(AT_FDCWD, from, index->dir, name, AT_SYMLINK_FOLLOW))
+		return -errno;
+	return enter(index, id);
+}
+
+void ovl_index_remove(struct ovl_index *index, struct ovl_id id)
+{
+	char name[OVL_INDEX_NAME_SIZE];
+	struct ovl_id **slot, *old = NULL;
+
+	pthread_mutex_lock(&index->lock);
+	slot = tfind(&id, &index->ids, compare);
+	if (slot) {
+		old = *slot;
+		tdelete(old, &index->ids, compare);
+	}
+	pthread_mutex_unlock(&index->lock);
+	free(old);
+	ovl_index_name(id, name);
+	unlinkat(index->dir, name, 0);
+}
+
+int ovl_index_dir(const struct ovl_index *index)
+{
+	return index->dir;
+}
+
+int ovl_index_sync(struct ovl_index *index)
+{
+	return fsync(index->dir) ? -errno : 0;
+}

@@ -1,0 +1,42 @@
+/*
+ * The index of hard links, WORK/veneer/index: a file that has several names in
+ * the lower layers is copied up once, under the name that was written to, and
+ * under its identity here. Through that, every other name of it finds the copy.
+ *
+ * Thread-safe: it has its own lock. Which identities it holds is in memory, so
+ * that asking for one that is not there costs nothing.
+ */
+#ifndef VENEER_OVERLAY_INDEX_H
+#define VENEER_OVERLAY_INDEX_H
+
+#include <stdbool.h>
+
+#include "overlay/attr.h"
+
+struct ovl_index;
+
+/* In `workfd`, the descriptor of WORK/veneer. 0 or -errno. */
+int ovl_index_open(int workfd, struct ovl_index **index);
+void ovl_index_close(struct ovl_index *index); /* NULL is fine */
+
+/* Does not block. */
+bool ovl_index_has(struct ovl_index *index, struct ovl_id id);
+
+/* Add the object open as `fd` (O_PATH will do). 0 or -errno. Blocks. */
+int ovl_index_add(struct ovl_index *index, struct ovl_id id, int fd);
+
+/* Its last name is gone: it goes too. Blocks. */
+void ovl_index_remove(struct ovl_index *index, struct ovl_id id);
+
+/*
+ * The directory of the index, borrowed, and the name of an identity in it; it
+ * has OVL_INDEX_NAME_SIZE bytes.
+ */
+#define OVL_INDEX_NAME_SIZE 36
+int ovl_index_dir(const struct ovl_index *index);
+void ovl_index_name(struct ovl_id id, char name[OVL_INDEX_NAME_SIZE]);
+
+/* Bring the index to stable storage. 0 or -errno. */
+int ovl_index_sync(struct ovl_index *index);
+
+#endif
