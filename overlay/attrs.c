@@ -123,7 +123,7 @@ static int flush_attrs(struct ovl *fs, struct ovl_node *node)
 	} else {
 		err = in ? ovl_dir_fd(in, 0, true, &fd) : -ESTALE;
 		if (!err)
-			err = ovl_flush_dir(fs, ovl_fd_num(fd));
+			err = ovl_flush_object(fs, ovl_fd_num(fd));
 	}
 	if (!err)
 		ovl_fd_unref(fs->tree.fds, fd);

@@ -46,7 +46,7 @@ static bool have_openat2(void)
 	int support = atomic_load(&openat2_support);
 
 	if (support == SUPPORT_UNKNOWN) {
-		struct open_how how = {0};
+		struct open_how how = { 0 };
 		int err = sys_openat2(-1, "", &how, 0);
 
 		support = err == -EINVAL ? SUPPORT_YES : SUPPORT_NO;
@@ -61,8 +61,8 @@ static int open_by_openat2(int dirfd, const char *path, int flags, mode_t mode,
 	struct open_how how = {
 		.flags = (unsigned)flags,
 		.mode = (flags & O_CREAT) ? mode : 0,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
-		           RESOLVE_NO_XDEV,
+		.resolve =
+			RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
 	};
 	int fd;
 

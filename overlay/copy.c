@@ -60,8 +60,8 @@ static int make_object(int fd, const struct ovl_attr *attr, int to_dir,
 	int err, new;
 
 	if (S_ISREG(attr->mode))
-		return ovl_open_beneath(to_dir, name,
-		                        O_RDWR | O_CREAT | O_EXCL, 0600, false);
+		return ovl_open_beneath(to_dir, name, O_RDWR | O_CREAT | O_EXCL,
+		                        0600, false);
 	err = make_nonregular(fd, attr, to_dir, name);
 	if (err)
 		return err;
@@ -99,9 +99,9 @@ static int copy_xattr(const char *from, const char *to, const char *name,
                       void *value)
 {
 	ssize_t len = getxattr(from, name, value, XATTR_SIZE_MAX);
-	int err = len < 0 ? -errno : 0;
+	int err = 0;
 
-	if (!err && setxattr(to, name, value, (size_t)len, 0) < 0)
+	if (len < 0 || setxattr(to, name, value, (size_t)len, 0) < 0)
 		err = -errno;
 	/* Gone meanwhile, or not of this filesystem. */
 	if (err == -ENODATA || err == -EOPNOTSUPP)
@@ -156,7 +156,7 @@ static int copy_owner(int fd, const struct ovl_attr *attr)
  */
 static int copy_attributes(int from, int to, const struct ovl_attr *attr)
 {
-	const struct timespec times[2] = {attr->atime, attr->mtime};
+	const struct timespec times[2] = { attr->atime, attr->mtime };
 	char from_path[OVL_FD_PATH_SIZE], to_path[OVL_FD_PATH_SIZE];
 	int err;
 

@@ -36,11 +36,11 @@ static bool cannot(int err)
 static ssize_t copy_by_kernel(struct copying *job, uint64_t at, uint64_t count)
 {
 	off_t from_at = (off_t)at, to_at = (off_t)at;
-	ssize_t n = copy_file_range(job->from, &from_at, job->to, &to_at,
-	                            count < KERNEL_COPY_MAX ? count
-	                                                    : KERNEL_COPY_MAX,
-	                            0);
+	ssize_t n;
 
+	if (count > KERNEL_COPY_MAX)
+		count = KERNEL_COPY_MAX;
+	n = copy_file_range(job->from, &from_at, job->to, &to_at, count, 0);
 	return n < 0 ? -errno : n;
 }
 
@@ -139,14 +139,16 @@ static bool clone_data(const struct copying *job, uint64_t full)
 	if (ioctl(job->to, FICLONE, job->from) < 0)
 		return false;
 	*job->copied += job->size;
-	return job->size == full ||
-	       ftruncate(job->to, (off_t)job->size) == 0;
+	return job->size == full || ftruncate(job->to, (off_t)job->size) == 0;
 }
 
 int ovl_copy_data(int from, int to, uint64_t size, uint64_t *copied)
 {
 	struct copying job = {
-		.from = from, .to = to, .copied = copied, .by_kernel = true,
+		.from = from,
+		.to = to,
+		.copied = copied,
+		.by_kernel = true,
 	};
 	struct stat st;
 	int err;

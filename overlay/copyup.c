@@ -77,8 +77,8 @@ static int add_to_index(struct ovl *fs, struct ovl_node *node, int fd)
 {
 	int err = ovl_index_add(fs->tree.index, node->id, fd);
 
-	if (!err && fs->sync == OVL_SYNC)
-		err = ovl_index_sync(fs->tree.index);
+	if (!err)
+		err = ovl_flush_object(fs, ovl_index_dir(fs->tree.index));
 	return err;
 }
 
@@ -99,8 +99,8 @@ static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
 	from = open_source(node);
 	if (from < 0)
 		return from;
-	err = ovl_copy_object(from, &attr, work, tmp, size,
-	                      fs->sync == OVL_SYNC, &copied, &fd);
+	err = ovl_copy_object(from, &attr, work, tmp, size, false, &copied,
+	                      &fd);
 	close(from);
 	if (err)
 		return err;
@@ -109,6 +109,9 @@ static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
 	/* A directory is known by the one that it merges with. */
 	if (!err && !S_ISDIR(node->type))
 		err = ovl_xattr_set_origin(&fs->upper, fd, real, node->id);
+	/* With its origin, lest a crash leave it under another identity. */
+	if (!err && (S_ISREG(node->type) || S_ISDIR(node->type)))
+		err = ovl_flush_object(fs, fd);
 	/* Before it has its name: by any other it must not be copied again. */
 	if (!err && !S_ISDIR(node->type) && attr.nlink > 1)
 		err = add_to_index(fs, node, fd);
@@ -134,8 +137,8 @@ static struct ovl_node *add_node(struct ovl *fs, struct ovl_node *node,
 		.real = real,
 		.parent = dir,
 		.name = name,
-		.indexed = !node->dir &&
-		           ovl_index_has(fs->tree.index, node->id),
+		.indexed =
+			!node->dir && ovl_index_has(fs->tree.index, node->id),
 	};
 
 	if (node->dir) {
@@ -178,7 +181,7 @@ static int put_in_place(struct ovl *fs, struct ovl_node *node,
 		goto out;
 	}
 	put_back_times(ovl_fd_num(fd), &dir_attr);
-	err = ovl_flush_dir(fs, ovl_fd_num(fd));
+	err = ovl_flush_object(fs, ovl_fd_num(fd));
 	ovl_dir_note(dir, name, node->id.fileid, IFTODT(node->type));
 	ovl_node_reread(dir, true, NULL);
 	*upper = add_node(fs, node, dir, name, real);

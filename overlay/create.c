@@ -23,6 +23,7 @@
 #include "overlay/edit.h"
 #include "overlay/file.h"
 #include "overlay/find.h"
+#include "overlay/flush.h"
 #include "overlay/perm.h"
 #include "overlay/refresh.h"
 #include "overlay/xattr.h"
@@ -114,10 +115,8 @@ static int prepare(struct ovl_edit *edit, const struct ovl_caller *caller,
 	err = dress(fd, caller, &edit->change->before, making);
 	if (!err)
 		err = mark(fs, fd, making);
-	if (!err && S_ISREG(making->type) && fs->sync == OVL_SYNC) {
-		atomic_fetch_add(&fs->flushes, 1);
-		err = fsync(fd) ? -errno : 0;
-	}
+	if (!err && S_ISREG(making->type))
+		err = ovl_flush_object(fs, fd);
 	if (!err)
 		err = ovl_layer_look(&fs->upper, fd, "", real);
 	close(fd);

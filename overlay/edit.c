@@ -82,7 +82,7 @@ int ovl_edit_release(struct ovl_edit *edit, int err)
 		return err;
 	ovl_edit_unlock(edit);
 	if (!err)
-		err = ovl_flush_dir(edit->fs, ovl_fd_num(edit->fd));
+		err = ovl_flush_object(edit->fs, ovl_fd_num(edit->fd));
 	ovl_fd_unref(edit->fs->tree.fds, edit->fd);
 	ovl_node_unref(edit->dir);
 	edit->fs = NULL;

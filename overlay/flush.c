@@ -18,7 +18,7 @@ static void fail_verifier(struct ovl *fs, int err)
 	        strerrorname_np(-err));
 }
 
-int ovl_flush_dir(struct ovl *fs, int fd)
+int ovl_flush_object(struct ovl *fs, int fd)
 {
 	if (fs->sync != OVL_SYNC)
 		return 0;

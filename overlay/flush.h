@@ -14,7 +14,7 @@
  * With `sync`, bring a directory (open as `fd`) or a new object to stable
  * storage. 0 or -errno. Blocks.
  */
-int ovl_flush_dir(struct ovl *fs, int fd);
+int ovl_flush_object(struct ovl *fs, int fd);
 
 /*
  * The same for what was written through a cached descriptor; `metadata` too. A

@@ -87,8 +87,8 @@ int ovl_index_open(int workfd, struct ovl_index **index)
 		free(fresh);
 		return err;
 	}
-	fresh->dir = openat(workfd, "index", O_RDONLY | O_DIRECTORY |
-	                    O_NOFOLLOW | O_CLOEXEC);
+	fresh->dir = openat(workfd, "index",
+	                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	err = fresh->dir < 0 ? -errno : read_in(fresh);
 	if (err)
 		ovl_index_close(fresh);
@@ -150,9 +150,4 @@ void ovl_index_remove(struct ovl_index *index, struct ovl_id id)
 int ovl_index_dir(const struct ovl_index *index)
 {
 	return index->dir;
-}
-
-int ovl_index_sync(struct ovl_index *index)
-{
-	return fsync(index->dir) ? -errno : 0;
 }

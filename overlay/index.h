@@ -36,7 +36,4 @@ void ovl_index_remove(struct ovl_index *index, struct ovl_id id);
 int ovl_index_dir(const struct ovl_index *index);
 void ovl_index_name(struct ovl_id id, char name[OVL_INDEX_NAME_SIZE]);
 
-/* Bring the index to stable storage. 0 or -errno. */
-int ovl_index_sync(struct ovl_index *index);
-
 #endif

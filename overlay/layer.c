@@ -10,6 +10,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
@@ -99,7 +100,7 @@ static bool is_foreign(const struct ovl_layer *layer, const struct statx *stx)
 
 static struct timespec to_timespec(const struct statx_timestamp *t)
 {
-	return (struct timespec){.tv_sec = t->tv_sec, .tv_nsec = t->tv_nsec};
+	return (struct timespec){ .tv_sec = t->tv_sec, .tv_nsec = t->tv_nsec };
 }
 
 static void fill_attr(struct ovl_attr *attr, const struct statx *stx)
@@ -189,9 +190,10 @@ int ovl_layer_open(const struct ovl_layer *layer, int dirfd, const char *path,
 /* The type of a name that getdents leaves open; -ENOENT: it has gone. */
 static int type_of(int dirfd, const char *name, uint8_t *type)
 {
+	const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
 	struct stat st;
 
-	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
+	if (fstatat(dirfd, name, &st, flags) < 0)
 		return -errno;
 	if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0))
 		*type = DT_WHT;
@@ -320,7 +322,7 @@ static int try_d_ino(void *arg, const char *name, size_t len, uint64_t ino,
 
 static int find_out(struct ovl_layer *layer)
 {
-	struct d_ino_trial trial = {.layer = layer};
+	struct d_ino_trial trial = { .layer = layer };
 	struct statx stx;
 	struct statfs fs;
 	int err;
@@ -369,6 +371,41 @@ int ovl_layer_init(struct ovl_layer *layer, const char *path, bool userxattr)
 	}
 	*layer = new;
 	return 0;
+}
+
+/* A detached, read-only mount of what is open as `fd`; -1 where there is none. */
+static int clone_mount(int fd)
+{
+	struct mount_attr attr = {
+		.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOATIME,
+		.attr_clr = MOUNT_ATTR__ATIME,
+	};
+	int mount = open_tree(
+		fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	int root = -1;
+
+	if (mount < 0)
+		return -1;
+	if (!mount_setattr(mount, "", AT_EMPTY_PATH, &attr, sizeof(attr)))
+		root = openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	close(mount);
+	return root;
+}
+
+void ovl_layer_isolate(struct ovl_layer *layer)
+{
+	int root = clone_mount(layer->root);
+	struct statx stx;
+
+	if (root < 0)
+		return;
+	if (stat_at(root, "", &stx)) {
+		close(root);
+		return;
+	}
+	close(layer->root);
+	layer->root = root;
+	layer->mount_id = mount_of(&stx);
 }
 
 void ovl_layer_release(struct ovl_layer *layer)

@@ -31,8 +31,9 @@ struct ovl_layer {
 	unsigned number; /* OVL_LAYER_UPPER to OVL_LAYER_MAX */
 	uint64_t root_ino;
 	uint64_t root_generation;
-	uint64_t root_birth; /* ns since 1970, 0 where it is not known: the roots
-	                        of all ext4 agree in inode and generation */
+	/* In ns since 1970, 0 where it is not known. It tells images apart: the
+	 * roots of all ext4 agree in inode and generation. */
+	uint64_t root_birth;
 	uint64_t mount_id; /* statx's: another one is another mount */
 	uint32_t dev_major, dev_minor; /* of the root: others are not entered */
 	enum ovl_generation_kind generation_kind;
@@ -45,9 +46,10 @@ struct ovl_layer {
 struct ovl_real {
 	uint64_t ino;
 	uint64_t generation; /* never 0 */
-	bool foreign;        /* another mount or subvolume, or an inode number over
-	                        54 bits: not entered; `attr` is of what stands there */
-	bool whiteout;       /* a character device 0:0 */
+	/* Another mount or subvolume, or an inode number over 54 bits: not to be
+	 * entered; `attr` is of what stands there. */
+	bool foreign;
+	bool whiteout;        /* a character device 0:0 */
 	struct ovl_attr attr; /* attr.fileid is left 0 */
 };
 
@@ -58,6 +60,15 @@ struct ovl_real {
  */
 int ovl_layer_init(struct ovl_layer *layer, const char *path, bool userxattr);
 void ovl_layer_release(struct ovl_layer *layer);
+
+/*
+ * Where the server may (CAP_SYS_ADMIN, Linux 5.12), reach the layer through a
+ * mount of its own from here on, as the kernel's overlayfs does: read-only, so
+ * that nothing can be written by mistake, and without access times, which
+ * reading a symlink would change. What is mounted inside the layer does not show
+ * through it. No effect where the server may not.
+ */
+void ovl_layer_isolate(struct ovl_layer *layer);
 
 /* The generation that the root has by this kind. 0 or -EOPNOTSUPP, -errno. */
 int ovl_layer_root_generation(const struct ovl_layer *layer,

@@ -108,7 +108,7 @@ struct ovl_tree {
 	struct ovl_fdcache *fds;
 	size_t max_files; /* what `fds` is bounded to */
 	struct ovl_map *map;
-	struct ovl_index *index; /* borrowed; NULL but in an overlay */
+	struct ovl_index *index;         /* borrowed; NULL but in an overlay */
 	const unsigned char *cookie_key; /* borrowed, OVL_KEY_BYTES */
 	struct ovl_node *root;           /* held; NULL: no layer */
 	bool upper;                      /* an overlay's, not a stack's */

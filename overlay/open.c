@@ -266,6 +266,8 @@ static int make_trees(struct opening *o)
 	/* Upper and lower files share the bound on descriptors. */
 	if (fs->has_upper && o->nlowers)
 		config.max_files = (config.max_files + 1) / 2;
+	for (size_t i = 0; i < o->nlowers; i++)
+		ovl_layer_isolate(&o->lowers[i]);
 	err = ovl_stack_new(o->lowers, o->nlowers, &config,
 	                    fs->state.cookie_key, &fs->stack);
 	if (err)

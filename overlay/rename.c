@@ -57,9 +57,6 @@ static int check_perms(struct renaming *r, struct ovl_node *from,
 		err = ovl_perm_remove(r->caller, &to_attr, &target);
 	else if (!err)
 		err = ovl_perm_add(r->caller, &to_attr);
-	/* Its ".." is changed. */
-	if (!err && r->source->dir && from->id.fileid != to->id.fileid)
-		err = ovl_perm_check(r->caller, &source, W_OK);
 	return err;
 }
 
@@ -94,16 +91,40 @@ static int check_above(struct ovl *fs, struct ovl_node *source,
 	return err;
 }
 
-static int check_kinds(struct renaming *r, struct ovl_node *from)
+/* Neither goes into itself. */
+static int check_loops(struct renaming *r, struct ovl_node *from,
+                       struct ovl_node *to)
 {
+	int err = check_above(r->fs, r->source, to);
+
 	/* What the source lies in is not empty, nor is it to be locked. */
-	if (r->target && check_above(r->fs, r->target, from) == -EINVAL)
-		return -ENOTEMPTY;
+	if (!err && r->target && check_above(r->fs, r->target, from) == -EINVAL)
+		err = -ENOTEMPTY;
+	return err;
+}
+
+static int check_kinds(const struct renaming *r)
+{
 	if (r->target && r->source->dir && !r->target->dir)
 		return -ENOTDIR;
 	if (r->target && !r->source->dir && r->target->dir)
 		return -EISDIR;
-	return has_lower_part(r->source) ? -EXDEV : 0;
+	return 0;
+}
+
+/* A directory itself is changed when it moves: its "..". */
+static int check_move(struct renaming *r, struct ovl_node *from,
+                      struct ovl_node *to)
+{
+	struct ovl_attr attr;
+	int err = 0;
+
+	if (r->source->dir && from->id.fileid != to->id.fileid) {
+		err = ovl_node_attr(r->source, r->fs->cache, true, &attr);
+		if (!err)
+			err = ovl_perm_check(r->caller, &attr, W_OK);
+	}
+	return !err && has_lower_part(r->source) ? -EXDEV : err;
 }
 
 /* All that can be said before anything is copied up or locked, or after. */
@@ -113,10 +134,12 @@ static int check(struct renaming *r, struct ovl_node *from, struct ovl_node *to)
 
 	if (r->fs->read_only)
 		return -EROFS;
-	err = check_perms(r, from, to);
+	err = check_loops(r, from, to);
 	if (!err)
-		err = check_above(r->fs, r->source, to);
-	return err ? err : check_kinds(r, from);
+		err = check_perms(r, from, to);
+	if (!err)
+		err = check_kinds(r);
+	return err ? err : check_move(r, from, to);
 }
 
 /* ---- on disk ------------------------------------------------------------------------ */
@@ -358,11 +381,10 @@ static int find_both(struct renaming *r, struct ovl_node *from,
 {
 	int err;
 
-	err = ovl_lookup(r->fs, r->caller, from, r->from_name, &r->source);
-	if (err)
-		return err;
 	err = ovl_lookup(r->fs, r->caller, to, r->to_name, &r->target);
-	return err == -ENOENT ? 0 : err;
+	if (err && err != -ENOENT)
+		return err;
+	return ovl_lookup(r->fs, r->caller, from, r->from_name, &r->source);
 }
 
 int ovl_rename(struct ovl *fs, const struct ovl_caller *caller,

@@ -60,8 +60,7 @@ static int make_accessible(int at, const char *name)
 /* The stream has a descriptor of its own. */
 static int open_stream(int dirfd, DIR **stream)
 {
-	int fd = ovl_open_beneath(dirfd, ".", O_RDONLY | O_DIRECTORY, 0,
-	                          false);
+	int fd = ovl_open_beneath(dirfd, ".", O_RDONLY | O_DIRECTORY, 0, false);
 	int err = 0;
 
 	if (fd < 0)
@@ -172,7 +171,7 @@ static int empty_pass(struct emptying *job, bool *any)
 
 int ovl_rmtree_contents(int dirfd)
 {
-	struct emptying job = {.top = dirfd};
+	struct emptying job = { .top = dirfd };
 	bool any = true;
 	int err = 0;
 

@@ -48,7 +48,7 @@ static const char *const kind_names[] = {
 
 static int fresh(struct ovl_state *state)
 {
-	struct ovl_state new = {.changed = true};
+	struct ovl_state new = { .changed = true };
 
 	if (sodium_init() < 0)
 		return -EIO;
@@ -130,9 +130,8 @@ static int parse_layer(struct ovl_state *state, const char *value)
 	char kind[8];
 	int end = 0;
 
-	if (sscanf(value,
-	           "%u %7s %" SCNu64 " %" SCNx64 " %" SCNu64 " %u%n", &number,
-	           kind, &layer.ino, &layer.generation, &layer.birth,
+	if (sscanf(value, "%u %7s %" SCNu64 " %" SCNx64 " %" SCNu64 " %u%n",
+	           &number, kind, &layer.ino, &layer.generation, &layer.birth,
 	           &layer.height, &end) != 6 ||
 	    value[end] != '\0' || number != state->nlayers + 1 ||
 	    number > OVL_LAYER_MAX || parse_kind(kind, &layer.kind) < 0)
@@ -194,7 +193,7 @@ static int parse(struct ovl_state *state, char *text)
 
 int ovl_state_load(struct ovl_state *state, int dirfd)
 {
-	struct ovl_state new = {0};
+	struct ovl_state new = { 0 };
 	char *text = NULL;
 	int err = dirfd < 0 ? -ENOENT : read_file(dirfd, &text);
 
@@ -276,8 +275,7 @@ static int write_new(int dirfd, const struct ovl_state *state)
 /* So that the rename survives a crash. */
 static int sync_dir(int dirfd)
 {
-	int fd = ovl_open_beneath(dirfd, ".", O_RDONLY | O_DIRECTORY, 0,
-	                          false);
+	int fd = ovl_open_beneath(dirfd, ".", O_RDONLY | O_DIRECTORY, 0, false);
 	int err;
 
 	if (fd < 0)

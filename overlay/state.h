@@ -23,7 +23,7 @@ struct ovl_state {
 	uint64_t export_id; /* 56 bits, never 0 */
 	unsigned char handle_key[OVL_KEY_BYTES];
 	unsigned char cookie_key[OVL_KEY_BYTES];
-	struct ovl_state_layer *layers; /* every layer ever seen, by number - 1 */
+	struct ovl_state_layer *layers; /* all ever seen, by number - 1 */
 	size_t nlayers;
 	bool changed; /* to be saved */
 };

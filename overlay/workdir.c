@@ -18,9 +18,9 @@
 #include "overlay/rmtree.h"
 
 struct ovl_workdir {
-	int dir;  /* WORK/veneer */
-	int lock; /* WORK/veneer/lock */
-	int tmp;  /* WORK/veneer/tmp */
+	int dir;                    /* WORK/veneer */
+	int lock;                   /* WORK/veneer/lock */
+	int tmp;                    /* WORK/veneer/tmp */
 	atomic_uint_fast64_t names; /* given out */
 };
 
@@ -113,7 +113,7 @@ int ovl_workdir_open(const char *path, int upper, struct ovl_workdir **workdir)
 	new = malloc(sizeof(*new));
 	if (!new)
 		goto out;
-	*new = (struct ovl_workdir){.dir = -1, .lock = -1, .tmp = -1};
+	*new = (struct ovl_workdir){ .dir = -1, .lock = -1, .tmp = -1 };
 	err = open_below(new, work);
 	if (err)
 		goto out;
@@ -183,8 +183,8 @@ int ovl_whiteout_replace(const struct ovl_workdir *workdir, int dirfd,
 	err = -errno;
 	unlinkat(workdir->tmp, tmpname, 0);
 	/* A filesystem that cannot exchange may make the whiteout itself. */
-	if (err == -EINVAL && renameat2(dirfd, name, workdir->tmp, tmpname,
-	                                RENAME_WHITEOUT) == 0)
+	if (err == -EINVAL &&
+	    renameat2(dirfd, name, workdir->tmp, tmpname, RENAME_WHITEOUT) == 0)
 		err = 0;
 	return err;
 }

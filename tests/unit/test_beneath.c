@@ -28,8 +28,8 @@ static bool is_same(int fd, int dirfd, const char *name)
 	struct stat a, b;
 
 	return fstatat(fd, "", &a, AT_EMPTY_PATH) == 0 &&
-	       fstatat(dirfd, name, &b,
-	               AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) == 0 &&
+	       fstatat(dirfd, name, &b, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) ==
+	               0 &&
 	       a.st_ino == b.st_ino && a.st_dev == b.st_dev;
 }
 
@@ -108,8 +108,8 @@ END_TEST
 START_TEST(there_is_no_way_up)
 {
 	static const char *const paths[] = {
-		"..", "../x", "a/..", "a/../a/b/file", "a/b/../../..", "a/..//b",
-		"/", "/etc/passwd",
+		"..",           "../x",    "a/..", "a/../a/b/file",
+		"a/b/../../..", "a/..//b", "/",    "/etc/passwd",
 	};
 
 	choose_way(_i);
@@ -154,10 +154,11 @@ START_TEST(a_file_is_created_with_its_mode)
 	ck_assert_uint_eq(st.st_mode, S_IFREG | 0640);
 	ck_assert_int_eq(ovl_open_beneath(tree, "a/b/new",
 	                                  O_RDWR | O_CREAT | O_EXCL, 0640,
-	                                  false), -EEXIST);
+	                                  false),
+	                 -EEXIST);
 	/* A mode where nothing is created is no error. */
-	ck_assert_int_ge(ovl_open_beneath(tree, "a/b/new", O_RDONLY, 0640,
-	                                  false), 0);
+	ck_assert_int_ge(
+		ovl_open_beneath(tree, "a/b/new", O_RDONLY, 0640, false), 0);
 }
 END_TEST
 
@@ -292,16 +293,16 @@ int main(void)
 	tcase_add_loop_test(
 		tcase, the_empty_path_and_dot_are_the_directory_itself, 0, 2);
 	tcase_add_loop_test(tcase, no_symlink_on_the_way_is_followed, 0, 2);
-	tcase_add_loop_test(
-		tcase, a_symlink_at_the_end_is_opened_itself_or_not_at_all, 0,
-		2);
-	tcase_add_loop_test(tcase, there_is_no_way_up, 0, 2);
-	tcase_add_loop_test(tcase, what_is_not_there_or_no_directory_says_so,
+	tcase_add_loop_test(tcase,
+	                    a_symlink_at_the_end_is_opened_itself_or_not_at_all,
 	                    0, 2);
+	tcase_add_loop_test(tcase, there_is_no_way_up, 0, 2);
+	tcase_add_loop_test(tcase, what_is_not_there_or_no_directory_says_so, 0,
+	                    2);
 	tcase_add_loop_test(tcase, a_file_is_created_with_its_mode, 0, 2);
 	tcase_add_loop_test(tcase, a_path_of_any_length_opens, 0, 2);
-	tcase_add_loop_test(tcase, a_path_without_end_and_slashes_is_refused,
-	                    0, 2);
+	tcase_add_loop_test(tcase, a_path_without_end_and_slashes_is_refused, 0,
+	                    2);
 	tcase_add_loop_test(tcase, failures_leave_no_descriptor_open, 0, 2);
 	tcase_add_loop_test(tcase, no_mount_is_entered, 0, 2);
 	tcase_add_test(tcase, what_is_cached_opens_without_waiting);

@@ -73,9 +73,9 @@ START_TEST(the_root_is_known_again)
 	ck_assert_uint_eq(again.root_ino, root.ino);
 	ck_assert_uint_eq(again.root_generation, root.generation);
 	ck_assert_uint_eq(again.root_birth, layer.root_birth);
-	ck_assert_int_eq(ovl_layer_root_generation(&layer,
-	                                           layer.generation_kind,
-	                                           &generation), 0);
+	ck_assert_int_eq(ovl_layer_root_generation(
+				 &layer, layer.generation_kind, &generation),
+	                 0);
 	ck_assert_uint_eq(generation, root.generation);
 	tree_mkdir("other");
 	ck_assert_int_eq(ovl_layer_init(&other, tree_at("other"), false), 0);
@@ -110,7 +110,8 @@ static void same_time(struct timespec a, struct timespec b)
 
 START_TEST(attributes_are_those_of_stat)
 {
-	struct timespec times[2] = {{1, 123456789}, {2000000000, 987654321}};
+	struct timespec times[2] = { { 1, 123456789 },
+		                     { 2000000000, 987654321 } };
 	struct ovl_real real;
 	struct stat st;
 
@@ -155,7 +156,7 @@ END_TEST
 
 START_TEST(what_is_missing_leaves_the_result_alone)
 {
-	struct ovl_real real = {.ino = 42};
+	struct ovl_real real = { .ino = 42 };
 
 	open_layer();
 	ck_assert_int_eq(ovl_layer_look(&layer, layer.root, "none", &real),
@@ -282,7 +283,7 @@ END_TEST
 START_TEST(reading_a_lower_layer_leaves_its_times_alone)
 {
 	/* Older than mtime, so that relatime would touch it. */
-	struct timespec times[2] = {{1000, 1}, {2000, 2}};
+	struct timespec times[2] = { { 1000, 1 }, { 2000, 2 } };
 	char buffer[8], entries[4096];
 	int fd;
 
@@ -308,10 +309,11 @@ START_TEST(what_is_not_ones_own_can_be_read_all_the_same)
 	tree_file("file", "text");
 	tree_become_user();
 	open_layer();
-	ck_assert_int_ge(ovl_layer_open(&layer, layer.root, "file", O_RDONLY,
-	                                false), 0);
+	ck_assert_int_ge(
+		ovl_layer_open(&layer, layer.root, "file", O_RDONLY, false), 0);
 	ck_assert_int_eq(ovl_layer_open(&layer, layer.root, "none", O_RDONLY,
-	                                false), -ENOENT);
+	                                false),
+	                 -ENOENT);
 }
 END_TEST
 
@@ -330,6 +332,43 @@ START_TEST(opening_a_lower_layer_for_writing_is_our_own_mistake)
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+END_TEST
+
+START_TEST(an_isolated_layer_is_out_of_reach)
+{
+	struct timespec old[2] = { { 1000, 1 }, { 2000, 2 } };
+	char target[8];
+	uint64_t mount;
+	int fd;
+
+	if (!tree_may_mount())
+		tree_skip("no mounts without root");
+	tree_mkdir("dir");
+	tree_mkdir("dir/mount");
+	tree_file("dir/file", "text");
+	tree_mount_tmpfs("dir/mount", NULL);
+	tree_file("dir/mount/hidden", "");
+	ck_assert_int_eq(symlinkat("target", tree, "link"), 0);
+	utimensat(tree, "link", old, AT_SYMLINK_NOFOLLOW);
+	open_layer();
+	mount = layer.mount_id;
+	ovl_layer_isolate(&layer);
+	if (layer.mount_id == mount)
+		tree_skip("no mount_setattr before Linux 5.12");
+	ck_assert_uint_eq(look("").ino, layer.root_ino);
+	ck_assert_uint_eq(look("").generation, layer.root_generation);
+	ck_assert(!look("dir/file").foreign);
+	/* It cannot be changed by mistake, nor by reading a symlink. */
+	ck_assert_int_eq(unlinkat(layer.root, "dir/file", 0), -1);
+	ck_assert_int_eq(errno, EROFS);
+	ck_assert_int_eq(readlinkat(layer.root, "link", target, 8), 6);
+	same_time(look("link").attr.atime, old[0]);
+	/* What is mounted in it stays outside. */
+	ck_assert(!look("dir/mount").foreign);
+	fd = ovl_layer_open(&layer, layer.root, "dir/mount/hidden", O_PATH,
+	                    false);
+	ck_assert_int_eq(fd, -ENOENT);
 }
 END_TEST
 
@@ -357,7 +396,7 @@ static int note_name(void *arg, const char *name, size_t len, uint64_t ino,
 
 START_TEST(a_listing_has_every_name_with_its_type)
 {
-	struct listing listing = {0};
+	struct listing listing = { 0 };
 	bool devices;
 
 	open_layer();
@@ -369,8 +408,8 @@ START_TEST(a_listing_has_every_name_with_its_type)
 	ck_assert_int_eq(mknodat(tree, "socket", S_IFSOCK, 0), 0);
 	ck_assert_int_eq(mknodat(tree, "gone", S_IFCHR, 0), 0);
 	devices = mknodat(tree, "null", S_IFCHR, makedev(1, 3)) == 0;
-	ck_assert_int_eq(ovl_layer_list(&layer, layer.root, note_name,
-	                                &listing), 0);
+	ck_assert_int_eq(
+		ovl_layer_list(&layer, layer.root, note_name, &listing), 0);
 	ck_assert_uint_eq(listing.count, 7 + devices);
 	ck_assert_uint_eq(listing.types[DT_DIR], 1);
 	ck_assert_uint_eq(listing.types[DT_REG], 2);
@@ -394,10 +433,11 @@ START_TEST(a_long_listing_is_whole_each_time)
 		tree_file(name, "");
 	}
 	for (int i = 0; i < 2; i++) {
-		struct listing listing = {0};
+		struct listing listing = { 0 };
 
 		ck_assert_int_eq(ovl_layer_list(&layer, layer.root, note_name,
-		                                &listing), 0);
+		                                &listing),
+		                 0);
 		ck_assert_uint_eq(listing.count, 5000);
 	}
 	ck_assert_uint_eq(tree_open_files(), files);
@@ -406,7 +446,7 @@ END_TEST
 
 START_TEST(a_listing_stops_when_told)
 {
-	struct listing listing = {.stop_at = 1};
+	struct listing listing = { .stop_at = 1 };
 	unsigned files;
 	int fd;
 
@@ -445,6 +485,7 @@ int main(void)
 	tcase_add_test(tcase, what_is_not_ones_own_can_be_read_all_the_same);
 	tcase_add_test(tcase,
 	               opening_a_lower_layer_for_writing_is_our_own_mistake);
+	tcase_add_test(tcase, an_isolated_layer_is_out_of_reach);
 	tcase_add_test(tcase, a_listing_has_every_name_with_its_type);
 	tcase_add_test(tcase, a_long_listing_is_whole_each_time);
 	tcase_add_test(tcase, a_listing_stops_when_told);

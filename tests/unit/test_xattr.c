@@ -91,9 +91,9 @@ START_TEST(what_can_have_no_attributes_has_none)
 	layer.userxattr = _i;
 	/* proc(5) has neither namespace. */
 	ck_assert_int_eq(ovl_xattr_get(&layer, open("/proc", O_PATH), "x",
-	                               value, 8), -ENODATA);
-	ck_assert_int_eq(ovl_xattr_is_opaque(&layer, open("/proc", O_PATH)),
-	                 0);
+	                               value, 8),
+	                 -ENODATA);
+	ck_assert_int_eq(ovl_xattr_is_opaque(&layer, open("/proc", O_PATH)), 0);
 }
 END_TEST
 
@@ -122,8 +122,8 @@ START_TEST(opaque_is_the_kernels_y)
 	ck_assert_int_eq(ovl_xattr_is_opaque(&layer, fd), 0);
 	ck_assert_int_eq(ovl_xattr_set_opaque(&layer, fd), 0);
 	ck_assert_int_eq(ovl_xattr_is_opaque(&layer, fd), 1);
-	ck_assert_int_eq(getxattr(tree_at("dir"), full("overlay.opaque"),
-	                          value, 2), 1);
+	ck_assert_int_eq(
+		getxattr(tree_at("dir"), full("overlay.opaque"), value, 2), 1);
 	ck_assert_int_eq(value[0], 'y');
 	/* "x" says that there may be attribute whiteouts in it. */
 	ovl_xattr_set(&layer, fd, OVL_XATTR_OPAQUE, "x", 1);
@@ -137,7 +137,7 @@ END_TEST
 
 /* ---- origin ------------------------------------------------------------- */
 
-static const struct ovl_real self = {.ino = 7, .generation = 8};
+static const struct ovl_real self = { .ino = 7, .generation = 8 };
 static const struct ovl_id born = {
 	.fileid = UINT64_C(0x0102030405060708),
 	.generation = UINT64_C(0x1112131415161718),
@@ -145,7 +145,7 @@ static const struct ovl_id born = {
 
 START_TEST(an_origin_is_read_as_it_was_set)
 {
-	struct ovl_id id = {0};
+	struct ovl_id id = { 0 };
 	int fd;
 
 	if (!have_namespace(_i))
@@ -176,7 +176,8 @@ START_TEST(an_origins_bytes_are_the_same_on_every_machine)
 	fd = tree_open("file", O_PATH);
 	ck_assert_int_eq(ovl_xattr_set_origin(&layer, fd, &self, born), 0);
 	ck_assert_int_eq(ovl_xattr_get(&layer, fd, OVL_XATTR_ORIGIN, value,
-	                               sizeof(value)), 40);
+	                               sizeof(value)),
+	                 40);
 	ck_assert_mem_eq(value, bytes, 40);
 }
 END_TEST
@@ -184,10 +185,10 @@ END_TEST
 START_TEST(an_origin_on_another_inode_is_not_believed)
 {
 	static const struct ovl_real others[] = {
-		{.ino = 9, .generation = 8},
-		{.ino = 7, .generation = 9},
+		{ .ino = 9, .generation = 8 },
+		{ .ino = 7, .generation = 9 },
 	};
-	struct ovl_id id = {.fileid = 42};
+	struct ovl_id id = { .fileid = 42 };
 	int fd;
 
 	if (!have_namespace(_i))
@@ -196,7 +197,8 @@ START_TEST(an_origin_on_another_inode_is_not_believed)
 	ck_assert_int_eq(ovl_xattr_set_origin(&layer, fd, &self, born), 0);
 	for (int i = 0; i < 2; i++)
 		ck_assert_int_eq(ovl_xattr_get_origin(&layer, fd, &others[i],
-		                                      &id), -ENODATA);
+		                                      &id),
+		                 -ENODATA);
 	ck_assert_uint_eq(id.fileid, 42);
 }
 END_TEST
@@ -238,7 +240,6 @@ int main(void)
 		tcase, an_origins_bytes_are_the_same_on_every_machine, 0, 2);
 	tcase_add_loop_test(tcase, an_origin_on_another_inode_is_not_believed,
 	                    0, 2);
-	tcase_add_loop_test(tcase, an_origin_that_makes_no_sense_is_none, 0,
-	                    2);
+	tcase_add_loop_test(tcase, an_origin_that_makes_no_sense_is_none, 0, 2);
 	return tree_run(suite_create("xattr"), tcase);
 }

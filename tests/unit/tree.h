@@ -8,6 +8,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -21,10 +22,11 @@
 
 #include "overlay/rmtree.h"
 
-static char tree_path[PATH_MAX / 2];
+static char tree_path[256];
 static int tree = -1; /* its descriptor */
 static char tree_mounts[8][NAME_MAX];
 static unsigned tree_nmounts;
+static bool tree_is_user; /* for a while */
 
 /* For tcase_add_checked_fixture. */
 static inline void tree_setup(void)
@@ -32,7 +34,7 @@ static inline void tree_setup(void)
 	const char *tmp = getenv("TMPDIR");
 
 	umask(0);
-	snprintf(tree_path, sizeof(tree_path), "%s/veneer.XXXXXX",
+	snprintf(tree_path, sizeof(tree_path), "%s/veneer-unit.XXXXXX",
 	         tmp ? tmp : "/tmp");
 	ck_assert_ptr_nonnull(mkdtemp(tree_path));
 	tree = open(tree_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -41,6 +43,8 @@ static inline void tree_setup(void)
 
 static inline void tree_teardown(void)
 {
+	if (tree_is_user)
+		ck_assert_int_eq(setresuid(0, 0, 0), 0);
 	while (tree_nmounts > 0)
 		umount2(tree_mounts[--tree_nmounts], MNT_DETACH);
 	ovl_rmtree_contents(tree);
@@ -97,10 +101,11 @@ static inline int tree_open(const char *name, int flags)
 }
 
 /* Skip this test, the rest of which cannot be had here. */
-#define tree_skip(what) \
-	do { \
+#define tree_skip(what)                                      \
+	do {                                                 \
 		printf("%s: skipped: %s\n", __func__, what); \
-		return; \
+		fflush(stdout);                              \
+		return;                                      \
 	} while (0)
 
 /* Whether the test may mount: what it mounts goes with its process. */
@@ -129,8 +134,8 @@ static inline void tree_mount_tmpfs(const char *name, const char *options)
 /* Bind one directory or file of the tree over another. */
 static inline void tree_bind(const char *what, const char *name)
 {
-	ck_assert_int_eq(mount(tree_at(what), tree_at(name), NULL, MS_BIND,
-	                       NULL), 0);
+	ck_assert_int_eq(
+		mount(tree_at(what), tree_at(name), NULL, MS_BIND, NULL), 0);
 	tree_mounted(name);
 }
 
@@ -140,27 +145,27 @@ static inline void tree_bind(const char *what, const char *name)
  */
 static inline bool tree_mount_image(const char *type, const char *name)
 {
-	char command[2 * PATH_MAX];
+	char command[1024];
 
 	snprintf(command, sizeof(command),
-	         "exec >/dev/null 2>&1; PATH=$PATH:/sbin:/usr/sbin; "
-	         "truncate -s 400M '%s/%s.img' && "
-	         "mkfs.%s '%s/%s.img' && "
-	         "mount -o loop '%s/%s.img' '%s/%s'",
-	         tree_path, name, type, tree_path, name, tree_path, name,
-	         tree_path, name);
+	         "exec >/dev/null 2>&1; PATH=$PATH:/sbin:/usr/sbin; cd '%s' && "
+	         "truncate -s 400M %s.img && mkfs.%s %s.img && "
+	         "mount -o loop %s.img %s",
+	         tree_path, name, type, name, name, name);
 	if (system(command) != 0)
 		return false;
 	tree_mounted(name);
 	return true;
 }
 
-/* Go on as an ordinary user, who owns the tree. */
+/* Let root go on as an ordinary user, who owns the tree, to the test's end. */
 static inline void tree_become_user(void)
 {
 	ck_assert_int_eq(fchown(tree, 65534, 65534), 0);
+	ck_assert_int_eq(setgroups(0, NULL), 0);
 	ck_assert_int_eq(setresgid(65534, 65534, 65534), 0);
-	ck_assert_int_eq(setresuid(65534, 65534, 65534), 0);
+	ck_assert_int_eq(setresuid(65534, 65534, 0), 0);
+	tree_is_user = true;
 }
 
 /* How many descriptors the process has open. */
