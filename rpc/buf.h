@@ -1,0 +1,50 @@
+/*
+ * Buffers for records and replies, of a few sizes, kept for reuse.
+ *
+ * A fresh megabyte costs more in page faults than the call it serves, so
+ * buffers go back to a bounded store and not to malloc. Each event loop has a
+ * store of its own; it takes no lock, and only that loop's thread may use it.
+ * What a worker needs it makes with orpc_buf_new; the loop puts it into its
+ * store when the reply is out.
+ *
+ * A buffer is counted: a connection reads into it while calls that wait in the
+ * pool have their arguments in it. The count is the loop's too.
+ */
+#ifndef VENEER_RPC_BUF_H
+#define VENEER_RPC_BUF_H
+
+#include <stddef.h>
+
+#define ORPC_BUF_SIZES 4
+
+struct orpc_buf {
+	struct orpc_buf *next; /* in a store, or in a queue of replies */
+	size_t cap;            /* bytes in data */
+	size_t sent, len;      /* replies: [sent, len) is still to be sent */
+	unsigned refs;
+	unsigned size; /* which of the store's sizes */
+	_Alignas(16) unsigned char data[];
+};
+
+struct orpc_bufs {
+	size_t cap[ORPC_BUF_SIZES]; /* ascending; the same in every store */
+	unsigned nfree[ORPC_BUF_SIZES];
+	struct orpc_buf *free[ORPC_BUF_SIZES];
+	unsigned ahead; /* see record.h */
+};
+
+/* A store whose largest buffer holds `largest` bytes. */
+void orpc_bufs_init(struct orpc_bufs *bufs, size_t largest);
+void orpc_bufs_release(struct orpc_bufs *bufs);
+
+/* A buffer of `size` bytes or more, one reference; NULL: ENOMEM. */
+struct orpc_buf *orpc_bufs_take(struct orpc_bufs *bufs, size_t size);
+
+/* Give up one reference; the last puts the buffer back. NULL is fine. */
+void orpc_bufs_put(struct orpc_bufs *bufs, struct orpc_buf *buf);
+
+/* The same past the store: any thread may call these. */
+struct orpc_buf *orpc_buf_new(const struct orpc_bufs *bufs, size_t size);
+void orpc_buf_free(struct orpc_buf *buf);
+
+#endif

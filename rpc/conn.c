@@ -1,0 +1,453 @@
+#include "config.h"
+
+#include "rpc/conn.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "rpc/output.h"
+#include "rpc/record.h"
+#include "rpc/shard.h"
+
+/*
+ * A connection with much to say has its turn cut off after so many reads, and
+ * its replies sent at so many bytes, so that others come in between.
+ */
+#define READS_A_TURN 8
+#define SEND_AT (256u << 10)
+
+struct orpc_conn {
+	struct orpc_source source;
+	struct orpc_task settle; /* deferred to the end of the turn */
+	bool settling;
+	struct orpc_shard *shard;
+	int fd;            /* -1: closed, waits for its calls */
+	uint32_t interest; /* the events that epoll watches for */
+	bool deaf;         /* nothing more is read: EOF, or winding up */
+	bool choked;       /* too many reply bytes are queued */
+	bool backlog;      /* whole records may be left in the input */
+	unsigned pooled;   /* calls in the pool or at its gate */
+	size_t pooled_bytes;
+	const struct pooled_call *at_gate; /* no reading before it is done */
+	struct orpc_input input;
+	struct orpc_output output;
+	bool is_idle;
+	uint64_t idle_since;
+	TAILQ_ENTRY(orpc_conn) in_conns, in_idle;
+	struct sockaddr_storage peer;
+};
+
+/* A call of a connection in the pool. */
+struct pooled_call {
+	struct orpc_request request;
+	struct orpc_task task; /* first in the pool, then back in the loop */
+	struct orpc_conn *conn;
+	struct orpc_buf *in; /* where its arguments are */
+};
+
+static void close_conn(struct orpc_conn *conn);
+
+static void defer_settle(struct orpc_conn *conn)
+{
+	if (conn->settling)
+		return;
+	conn->settling = true;
+	orpc_loop_defer(&conn->shard->loop, &conn->settle);
+}
+
+/* ---- What it owes ---- */
+
+static bool owes(const struct orpc_conn *conn)
+{
+	return conn->pooled > 0 || conn->output.queued > 0;
+}
+
+/* Has it so much under way that it must not bring more? */
+static bool is_stalled(const struct orpc_conn *conn)
+{
+	const struct orpc_config *config = &conn->shard->service->config;
+
+	return conn->choked || conn->at_gate ||
+	       conn->pooled >= config->max_inflight ||
+	       conn->pooled_bytes >= config->max_queued;
+}
+
+static void send_replies(struct orpc_conn *conn)
+{
+	size_t max = conn->shard->service->config.max_queued;
+	int err = orpc_output_send(&conn->output, &conn->shard->bufs, conn->fd);
+
+	if (err)
+		close_conn(conn);
+	else if (conn->output.queued <= max / 2)
+		conn->choked = false;
+}
+
+static void queue_reply(struct orpc_conn *conn,
+                        const struct orpc_request *request)
+{
+	orpc_output_commit(&conn->output, request->out, request->at,
+	                   request->reply_len);
+	if (conn->output.queued >= conn->shard->service->config.max_queued)
+		conn->choked = true;
+	orpc_count(&conn->shard->counters.calls);
+}
+
+/* ---- Calls ---- */
+
+/* Back from the pool, in the loop. */
+static void call_done(struct orpc_task *task)
+{
+	struct pooled_call *pooled =
+		orpc_container(task, struct pooled_call, task);
+	struct orpc_conn *conn = pooled->conn;
+	struct orpc_shard *shard = conn->shard;
+
+	orpc_gate_leave(&shard->gate);
+	conn->pooled--;
+	conn->pooled_bytes -= pooled->request.args_len;
+	if (conn->at_gate == pooled)
+		conn->at_gate = NULL;
+	if (conn->fd >= 0)
+		queue_reply(conn, &pooled->request);
+	else
+		orpc_bufs_put(&shard->bufs, pooled->request.out);
+	orpc_bufs_put(&shard->bufs, pooled->in);
+	free(pooled);
+	defer_settle(conn);
+}
+
+static void call_in_pool(struct orpc_task *task)
+{
+	struct pooled_call *pooled =
+		orpc_container(task, struct pooled_call, task);
+
+	orpc_request_finish(&pooled->request);
+	task->run = call_done;
+	orpc_loop_post(&pooled->conn->shard->loop, task);
+}
+
+/* Send a pending call to the pool, with all it needs. */
+static int pool_call(struct orpc_conn *conn, struct orpc_request *request)
+{
+	struct orpc_bufs *bufs = &conn->shard->bufs;
+	struct pooled_call *pooled = malloc(sizeof(*pooled));
+
+	if (pooled && !request->own_out) {
+		request->out = orpc_bufs_take(bufs, ORPC_REPLY_ROOM);
+		request->at = 0;
+		request->own_out = request->out != NULL;
+	}
+	if (!pooled || !request->own_out) {
+		if (request->own_out)
+			orpc_bufs_put(bufs, request->out);
+		free(pooled);
+		return -ENOMEM;
+	}
+	pooled->request = *request;
+	pooled->task.run = call_in_pool;
+	pooled->conn = conn;
+	pooled->in = conn->input.buf;
+	pooled->in->refs++;
+	conn->pooled++;
+	conn->pooled_bytes += request->args_len;
+	orpc_count(&conn->shard->counters.pooled);
+	if (!orpc_gate_enter(&conn->shard->gate, &pooled->task))
+		conn->at_gate = pooled;
+	return 0;
+}
+
+static void log_closed(struct orpc_conn *conn, enum orpc_log_kind kind,
+                       const char *why)
+{
+	char peer[ORPC_PEER_TEXT];
+
+	orpc_log_peer((const struct sockaddr *)&conn->peer, peer);
+	orpc_log_seldom(&conn->shard->service->log, kind,
+	                "closing the connection of %s: %s", peer, why);
+}
+
+/* It broke the rules: what was asked before that is still answered. */
+static void break_off(struct orpc_conn *conn, enum orpc_log_kind kind,
+                      const char *why)
+{
+	log_closed(conn, kind, why);
+	orpc_count(&conn->shard->counters.closed_broken);
+	send_replies(conn);
+	close_conn(conn);
+}
+
+/* Answer one record, or send it to the pool. False: it closed. */
+static bool take_record(struct orpc_conn *conn, unsigned char *record,
+                        size_t len)
+{
+	struct orpc_shard *shard = conn->shard;
+	struct orpc_request request;
+
+	request.call.peer = (const struct sockaddr *)&conn->peer;
+	request.call.datagram = false;
+	request.call.max_results = shard->service->config.max_results;
+	request.bufs = &shard->bufs;
+	request.own_out = false;
+	request.out = orpc_output_place(&conn->output, &shard->bufs,
+	                                ORPC_REPLY_ROOM, &request.at);
+	if (!request.out)
+		goto no_memory;
+	switch (orpc_request_begin(&request, &shard->service->programs, record,
+	                           len)) {
+	case ORPC_REPLIED:
+		queue_reply(conn, &request);
+		return true;
+	case ORPC_PENDING:
+		if (pool_call(conn, &request))
+			goto no_memory;
+		return true;
+	case ORPC_BROKEN:
+		break;
+	}
+	break_off(conn, ORPC_LOG_GARBAGE, "it sent something else than a call");
+	return false;
+
+no_memory:
+	log_closed(conn, ORPC_LOG_MEMORY, "out of memory");
+	close_conn(conn);
+	return false;
+}
+
+/* Take the whole records that are there, as far as it may. */
+static void take_records(struct orpc_conn *conn)
+{
+	size_t max_record = conn->shard->service->config.max_record, len;
+	unsigned char *record;
+
+	conn->backlog = true;
+	while (conn->fd >= 0 && !is_stalled(conn)) {
+		switch (orpc_input_next(&conn->input, max_record, &record,
+		                        &len)) {
+		case ORPC_RECORD_PART:
+			conn->backlog = false;
+			orpc_input_rest(&conn->input, &conn->shard->bufs);
+			return;
+		case ORPC_RECORD_BROKEN:
+			break_off(conn, ORPC_LOG_RECORD,
+			          "a record too long, or in too many pieces");
+			return;
+		case ORPC_RECORD_WHOLE:
+			break;
+		}
+		if (take_record(conn, record, len) &&
+		    conn->output.queued >= SEND_AT)
+			send_replies(conn);
+	}
+}
+
+/* ---- The socket ---- */
+
+/* One read. False: there is no more for now. */
+static bool read_some(struct orpc_conn *conn)
+{
+	unsigned char *to;
+	size_t room;
+	ssize_t n;
+
+	if (orpc_input_room(&conn->input, &conn->shard->bufs, &to, &room)) {
+		log_closed(conn, ORPC_LOG_MEMORY, "out of memory");
+		close_conn(conn);
+		return false;
+	}
+	n = recv(conn->fd, to, room, MSG_DONTWAIT);
+	if (n > 0) {
+		orpc_input_fill(&conn->input, (size_t)n);
+		take_records(conn);
+		return (size_t)n == room;
+	}
+	if (n == 0)
+		conn->deaf = true;
+	else if (errno != EAGAIN && errno != EINTR)
+		close_conn(conn);
+	return false;
+}
+
+static void read_calls(struct orpc_conn *conn)
+{
+	for (int i = 0; i < READS_A_TURN; i++) {
+		if (conn->deaf || is_stalled(conn) || !read_some(conn) ||
+		    conn->fd < 0)
+			break;
+	}
+	if (conn->fd >= 0 && !conn->backlog)
+		orpc_input_rest(&conn->input, &conn->shard->bufs);
+}
+
+static void set_interest(struct orpc_conn *conn)
+{
+	uint32_t interest = 0;
+
+	if (!conn->deaf && !is_stalled(conn))
+		interest |= EPOLLIN;
+	if (conn->output.queued > 0)
+		interest |= EPOLLOUT;
+	if (interest == conn->interest)
+		return;
+	orpc_loop_change(&conn->shard->loop, conn->fd, interest, &conn->source);
+	conn->interest = interest;
+}
+
+/* Put it at the end of the idle ones, or take it out. */
+static void set_idle(struct orpc_conn *conn, bool idle)
+{
+	struct orpc_shard *shard = conn->shard;
+
+	if (conn->is_idle)
+		TAILQ_REMOVE(&shard->idle, conn, in_idle);
+	if (idle)
+		TAILQ_INSERT_TAIL(&shard->idle, conn, in_idle);
+	conn->is_idle = idle;
+	conn->idle_since = shard->loop.now_ms;
+}
+
+/*
+ * Close it with nothing owed. Bytes that came and were not read would make the
+ * kernel send a reset, which may overtake the last replies: throw them away.
+ */
+static void part(struct orpc_conn *conn)
+{
+	shutdown(conn->fd, SHUT_WR);
+	recv(conn->fd, NULL, INT_MAX, MSG_TRUNC | MSG_DONTWAIT);
+	close_conn(conn);
+}
+
+/*
+ * After whatever happened to it: send what can be sent, go on with what was
+ * held back, and see what to wait for.
+ */
+static void settle(struct orpc_conn *conn)
+{
+	send_replies(conn);
+	while (conn->fd >= 0 && conn->backlog && !is_stalled(conn)) {
+		take_records(conn);
+		if (conn->fd >= 0)
+			send_replies(conn);
+	}
+	if (conn->fd < 0)
+		return;
+	if (conn->deaf && !conn->backlog && !owes(conn)) {
+		part(conn);
+		return;
+	}
+	set_interest(conn);
+	set_idle(conn, !owes(conn));
+}
+
+static void ready(struct orpc_source *source, uint32_t events)
+{
+	struct orpc_conn *conn =
+		orpc_container(source, struct orpc_conn, source);
+
+	if (conn->fd < 0)
+		return;
+	if (events & EPOLLIN)
+		read_calls(conn);
+	else if (events & (EPOLLERR | EPOLLHUP))
+		close_conn(conn);
+	if (conn->fd >= 0)
+		settle(conn);
+}
+
+/* ---- Beginning and end ---- */
+
+/* The deferred end of a turn: settle it, or free what is closed. */
+static void settle_task(struct orpc_task *task)
+{
+	struct orpc_conn *conn = orpc_container(task, struct orpc_conn, settle);
+
+	conn->settling = false;
+	if (conn->fd >= 0) {
+		settle(conn);
+	} else if (conn->pooled == 0) {
+		TAILQ_REMOVE(&conn->shard->conns, conn, in_conns);
+		free(conn);
+	}
+}
+
+/* Twice is once: a send may have found the peer gone just before. */
+static void close_conn(struct orpc_conn *conn)
+{
+	struct orpc_shard *shard = conn->shard;
+
+	if (conn->fd < 0)
+		return;
+	if (conn->is_idle)
+		set_idle(conn, false);
+	orpc_input_release(&conn->input, &shard->bufs);
+	orpc_output_release(&conn->output, &shard->bufs);
+	atomic_fetch_sub(&shard->nconns, 1); /* who sees it close, sees this */
+	close(conn->fd);
+	conn->fd = -1;
+	/* Events of this turn may still name it: freed at the end. */
+	defer_settle(conn);
+}
+
+int orpc_conn_new(struct orpc_shard *shard, int fd,
+                  const struct sockaddr_storage *peer)
+{
+	struct orpc_conn *conn = calloc(1, sizeof(*conn));
+	int err;
+
+	if (!conn)
+		return -ENOMEM;
+	conn->source.ready = ready;
+	conn->settle.run = settle_task;
+	conn->shard = shard;
+	conn->fd = fd;
+	conn->interest = EPOLLIN;
+	conn->peer = *peer;
+	err = orpc_loop_watch(&shard->loop, fd, conn->interest, &conn->source);
+	if (err) {
+		free(conn);
+		return err;
+	}
+	TAILQ_INSERT_TAIL(&shard->conns, conn, in_conns);
+	set_idle(conn, true);
+	return 0;
+}
+
+bool orpc_conns_evict(struct orpc_shard *shard)
+{
+	struct orpc_conn *conn = TAILQ_FIRST(&shard->idle);
+
+	if (!conn)
+		return false;
+	orpc_count(&shard->counters.closed_idle);
+	close_conn(conn);
+	return true;
+}
+
+uint64_t orpc_conns_idle_since(const struct orpc_shard *shard)
+{
+	const struct orpc_conn *conn = TAILQ_FIRST(&shard->idle);
+
+	return conn ? conn->idle_since : ORPC_NONE_IDLE;
+}
+
+void orpc_conns_wind_up(struct orpc_shard *shard)
+{
+	struct orpc_conn *conn = TAILQ_FIRST(&shard->conns);
+
+	for (; conn; conn = TAILQ_NEXT(conn, in_conns)) {
+		conn->deaf = true;
+		conn->backlog = false;
+		defer_settle(conn);
+	}
+}
+
+void orpc_conns_close(struct orpc_shard *shard)
+{
+	struct orpc_conn *conn = TAILQ_FIRST(&shard->conns);
+
+	for (; conn; conn = TAILQ_NEXT(conn, in_conns))
+		close_conn(conn);
+}

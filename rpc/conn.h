@@ -1,0 +1,35 @@
+/*
+ * Connections: a stream of records in, a stream of replies out.
+ *
+ * A connection belongs to its shard and is touched in its thread only. It is
+ * not read from while it owes too much: reply bytes over max_queued (until half
+ * of that is sent), max_inflight calls in the pool, or a call that waits for a
+ * place there. It closes itself when the peer does, or breaks the rules; its
+ * calls that are still in the pool then end unheard.
+ */
+#ifndef VENEER_RPC_CONN_H
+#define VENEER_RPC_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct orpc_shard;
+
+/* Serve `fd`, which is counted in the shard's nconns. 0 or -errno. */
+int orpc_conn_new(struct orpc_shard *shard, int fd,
+                  const struct sockaddr_storage *peer);
+
+/* Close the connection idle longest. False: none is idle. */
+bool orpc_conns_evict(struct orpc_shard *shard);
+
+/* Since when the one idle longest has been idle, or ORPC_NONE_IDLE. */
+uint64_t orpc_conns_idle_since(const struct orpc_shard *shard);
+
+/* Read no more; each closes when it owes nothing. */
+void orpc_conns_wind_up(struct orpc_shard *shard);
+
+/* Close all, whatever they owe. */
+void orpc_conns_close(struct orpc_shard *shard);
+
+#endif

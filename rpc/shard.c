@@ -1,0 +1,164 @@
+#include "config.h"
+
+#include "rpc/shard.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "rpc/conn.h"
+#include "rpc/record.h"
+#include "rpc/thread.h"
+#include "rpc/udp.h"
+
+/* A connection on its way to its shard. */
+struct newcomer {
+	struct orpc_task task;
+	struct orpc_shard *shard;
+	int fd;
+	bool make_room;
+	struct sockaddr_storage peer;
+};
+
+/* The end of each turn: tell the acceptor how things stand; end when due. */
+static void turned(struct orpc_loop *loop)
+{
+	struct orpc_shard *shard =
+		orpc_container(loop, struct orpc_shard, loop);
+
+	atomic_store_explicit(&shard->idle_since, orpc_conns_idle_since(shard),
+	                      memory_order_relaxed);
+	if (shard->winding_up && TAILQ_EMPTY(&shard->conns) &&
+	    shard->gate.inside == 0)
+		orpc_loop_end(loop);
+}
+
+static void wind_up(struct orpc_task *task)
+{
+	struct orpc_shard *shard =
+		orpc_container(task, struct orpc_shard, wind_up);
+
+	shard->winding_up = true;
+	orpc_udps_rest(shard);
+	orpc_conns_wind_up(shard);
+}
+
+static void cut(struct orpc_task *task)
+{
+	orpc_conns_close(orpc_container(task, struct orpc_shard, cut));
+}
+
+int orpc_shard_init(struct orpc_shard *shard, struct orpc_service *service)
+{
+	size_t record = orpc_input_largest(service->config.max_record);
+	size_t reply = service->config.max_results + ORPC_REPLY_OVERHEAD;
+
+	memset(shard, 0, sizeof(*shard));
+	shard->service = service;
+	shard->wind_up.run = wind_up;
+	shard->cut.run = cut;
+	TAILQ_INIT(&shard->conns);
+	TAILQ_INIT(&shard->idle);
+	SLIST_INIT(&shard->udps);
+	atomic_init(&shard->nconns, 0);
+	atomic_init(&shard->idle_since, ORPC_NONE_IDLE);
+	orpc_bufs_init(&shard->bufs, record > reply ? record : reply);
+	return orpc_loop_init(&shard->loop, turned);
+}
+
+void orpc_shard_release(struct orpc_shard *shard)
+{
+	orpc_udps_free(shard);
+	orpc_bufs_release(&shard->bufs);
+	orpc_loop_release(&shard->loop);
+}
+
+static void *run(void *arg)
+{
+	struct orpc_shard *shard = arg;
+	uint64_t one = 1;
+
+	orpc_loop_run(&shard->loop);
+	/* An eventfd takes it whole or not at all, and has the room. */
+	(void)!write(shard->service->ended_fd, &one, sizeof(one));
+	return NULL;
+}
+
+int orpc_shard_start(struct orpc_shard *shard, unsigned number,
+                     struct orpc_pool *pool, unsigned share)
+{
+	orpc_gate_init(&shard->gate, pool, share);
+	return orpc_thread_start(&shard->thread, "loop", number, run, shard);
+}
+
+void orpc_shard_join(struct orpc_shard *shard)
+{
+	pthread_join(shard->thread, NULL);
+}
+
+/* Let the connection idle longest give way to this one. */
+static bool make_room(struct orpc_shard *shard)
+{
+	bool made = orpc_conns_evict(shard);
+
+	orpc_log_seldom(&shard->service->log, ORPC_LOG_FULL,
+	                "too many connections: %s",
+	                made ? "the one idle longest gives way"
+	                     : "none is idle, so a new one is closed");
+	return made;
+}
+
+static void welcome(struct orpc_shard *shard, const struct newcomer *newcomer)
+{
+	bool turned_away = newcomer->make_room && !make_room(shard);
+
+	if (turned_away || shard->winding_up ||
+	    orpc_conn_new(shard, newcomer->fd, &newcomer->peer)) {
+		close(newcomer->fd);
+		atomic_fetch_sub(&shard->nconns, 1);
+	} else {
+		orpc_count(&shard->counters.accepted);
+	}
+}
+
+static void arrive(struct orpc_task *task)
+{
+	struct newcomer *newcomer = orpc_container(task, struct newcomer, task);
+
+	if (newcomer->fd >= 0)
+		welcome(newcomer->shard, newcomer);
+	else
+		orpc_conns_evict(newcomer->shard);
+	free(newcomer);
+}
+
+void orpc_shard_hand(struct orpc_shard *shard, int fd,
+                     const struct sockaddr_storage *peer, bool make_room)
+{
+	struct newcomer *newcomer = malloc(sizeof(*newcomer));
+
+	if (!newcomer) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	*newcomer = (struct newcomer){ .task.run = arrive,
+		                       .shard = shard,
+		                       .fd = fd,
+		                       .make_room = make_room };
+	if (fd >= 0) {
+		newcomer->peer = *peer;
+		atomic_fetch_add(&shard->nconns, 1);
+	}
+	orpc_loop_post(&shard->loop, &newcomer->task);
+}
+
+void orpc_shard_wind_up(struct orpc_shard *shard)
+{
+	orpc_loop_post(&shard->loop, &shard->wind_up);
+}
+
+void orpc_shard_cut(struct orpc_shard *shard)
+{
+	orpc_loop_post(&shard->loop, &shard->cut);
+}

@@ -1,0 +1,534 @@
+#include "config.h"
+
+#include "rpc/orpc.h"
+
+#include <check.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/unit/toy.h"
+
+/* Many at a time: the pool, the bounds, and the end. */
+
+static void wait_begun(int n)
+{
+	for (int i = 0; i < n; i++)
+		ck_assert_int_eq(sem_wait(&toy_begun), 0);
+}
+
+static void release(int n)
+{
+	for (int i = 0; i < n; i++)
+		sem_post(&toy_release);
+}
+
+static void expect_none_begun(void)
+{
+	int n;
+
+	usleep(50000);
+	ck_assert_int_eq(sem_getvalue(&toy_begun, &n), 0);
+	ck_assert_int_eq(n, 0);
+}
+
+/* ---- The pool ---- */
+
+START_TEST(slow_calls_are_overtaken)
+{
+	int fd, other;
+
+	toy_start(&(struct orpc_config){ .threads = 1, .workers = 2 });
+	fd = toy_pair();
+	other = toy_pair();
+	toy_ask(fd, 1, TOY_SLOW, 11);
+	toy_ask(fd, 2, TOY_SLOW, 12);
+	wait_begun(2);
+	toy_ask(fd, 3, TOY_BLOB, 8); /* on the same connection */
+	toy_expect_blob(fd, 3, 8, 8);
+	toy_ask(other, 4, TOY_BLOB, 9); /* on the same loop */
+	toy_expect_blob(other, 4, 9, 9);
+	release(2);
+	for (int i = 0; i < 2; i++) {
+		unsigned char reply[64];
+
+		ck_assert_int_eq(toy_receive(fd, reply, sizeof(reply)), 28);
+		ck_assert_uint_eq(toy_word(reply) + 10, toy_word(reply + 24));
+	}
+	ck_assert_uint_eq(toy_stats().pooled, 2);
+	ck_assert_uint_eq(toy_stats().calls, 4);
+	toy_stop();
+}
+END_TEST
+
+START_TEST(arguments_stay_while_their_call_waits)
+{
+	int fd;
+
+	toy_start(&(struct orpc_config){ .threads = 1, .workers = 1 });
+	fd = toy_pair();
+	toy_ask(fd, 1, TOY_SLOW, 0x12345678);
+	wait_begun(1);
+	for (uint32_t i = 0; i < 3000; i++) { /* more than a buffer of them */
+		toy_ask(fd, i, TOY_BLOB, 100);
+		toy_expect_blob(fd, i, 100, 100);
+	}
+	release(1);
+	toy_expect_word(fd, 1, 0x12345678);
+	toy_stop();
+}
+END_TEST
+
+START_TEST(a_connection_with_its_share_in_the_pool_is_not_read_from)
+{
+	int fd, other;
+
+	toy_start(&(struct orpc_config){
+		.threads = 1, .workers = 8, .max_inflight = 4 });
+	fd = toy_pair();
+	other = toy_pair();
+	for (uint32_t i = 0; i < 6; i++)
+		toy_ask(fd, i, TOY_SLOW, i);
+	toy_ask(fd, 9, TOY_BLOB, 1);
+	wait_begun(4);
+	expect_none_begun();
+	toy_expect_silence(fd);
+	toy_ask(other, 1, TOY_BLOB, 7); /* that is no other's loss */
+	toy_expect_blob(other, 1, 7, 7);
+	release(1);
+	wait_begun(1);
+	expect_none_begun();
+	release(5);
+	for (int i = 0; i < 7; i++) {
+		unsigned char reply[64];
+
+		ck_assert_int_ge(toy_receive(fd, reply, sizeof(reply)), 28);
+	}
+	toy_stop();
+}
+END_TEST
+
+START_TEST(a_full_pool_holds_up_slow_calls_alone)
+{
+	int fd[3];
+
+	toy_start(&(struct orpc_config){
+		.threads = 1, .workers = 8, .max_pending = 2 });
+	for (int i = 0; i < 3; i++) {
+		fd[i] = toy_pair();
+		toy_ask(fd[i], 1, TOY_SLOW, (uint32_t)i);
+	}
+	wait_begun(2);
+	expect_none_begun();
+	for (int i = 0; i < 2; i++) {
+		toy_ask(fd[i], 2, TOY_BLOB, 1);
+		toy_expect_blob(fd[i], 2, 1, 1);
+	}
+	release(3);
+	for (int i = 0; i < 3; i++)
+		toy_expect_word(fd[i], 1, (uint32_t)i);
+	toy_ask(fd[2], 2, TOY_BLOB, 1);
+	toy_expect_blob(fd[2], 2, 1, 1);
+	toy_stop();
+}
+END_TEST
+
+START_TEST(a_client_may_go_while_its_calls_are_in_the_pool)
+{
+	int fd, other;
+
+	toy_start(NULL);
+	for (int i = 0; i < 4; i++) {
+		fd = toy_pair();
+		toy_ask(fd, 1, TOY_SLOW, 1);
+		wait_begun(1);
+		close(fd);
+	}
+	other = toy_pair();
+	toy_ask(other, 1, TOY_BLOB, 1);
+	toy_expect_blob(other, 1, 1, 1);
+	release(4);
+	toy_ask(other, 2, TOY_SLOW, 1);
+	release(1);
+	toy_expect_word(other, 2, 1);
+	toy_stop();
+}
+END_TEST
+
+START_TEST(two_connections_are_on_two_loops)
+{
+	int one, two;
+
+	toy_start(NULL);
+	one = toy_pair();
+	two = toy_pair();
+	ck_assert_uint_ne(toy_who(one).thread, toy_who(two).thread);
+	ck_assert_uint_eq(toy_who(one).thread, toy_who(one).thread);
+	toy_stop();
+}
+END_TEST
+
+/* ---- Memory ---- */
+
+/* Resident memory of this process, in bytes. */
+static long resident(void)
+{
+	long pages = 0;
+	FILE *file = fopen("/proc/self/statm", "r");
+
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_eq(fscanf(file, "%*d %ld", &pages), 1);
+	fclose(file);
+	return pages * sysconf(_SC_PAGESIZE);
+}
+
+/* Ask until the server reads no more; how often. */
+static uint32_t ask_until_blocked(int fd, uint32_t most)
+{
+	unsigned char call[64];
+	uint32_t n = 0;
+
+	for (int tries = 0; n < most && tries < 100;) {
+		size_t len = toy_call_word(call, n, TOY_BLOB, 100000);
+
+		if (send(fd, call, len, MSG_DONTWAIT | MSG_NOSIGNAL) ==
+		    (ssize_t)len) {
+			n++;
+			tries = 0;
+		} else {
+			tries++;
+			usleep(1000);
+		}
+	}
+	return n;
+}
+
+START_TEST(a_client_that_reads_nothing_is_not_read_from)
+{
+	/* The replies would come to two gigabytes. */
+	const uint32_t most = 20000;
+	long before, grown;
+	uint32_t n;
+	int fd;
+
+	toy_start(&(struct orpc_config){
+		.threads = 1, .workers = 1, .max_queued = 1 << 20 });
+	fd = toy_pair();
+	before = resident();
+	n = ask_until_blocked(fd, most);
+	grown = resident() - before;
+	ck_assert_uint_lt(n, most);
+	ck_assert_int_lt(grown, 32 << 20);
+	for (uint32_t i = 0; i < n; i++)
+		toy_expect_blob(fd, i, 100000, (unsigned char)100000);
+	toy_stop();
+}
+END_TEST
+
+START_TEST(the_smallest_bounds_still_let_one_call_through)
+{
+	int fd;
+
+	toy_start(&(struct orpc_config){ .threads = 2,
+	                                 .workers = 1,
+	                                 .max_connections = 1,
+	                                 .max_queued = 1,
+	                                 .max_inflight = 1,
+	                                 .max_pending = 1 });
+	fd = toy_pair();
+	for (uint32_t i = 0; i < 20; i++)
+		toy_ask(fd, i, i % 2 ? TOY_SLOWBLOB : TOY_BLOB, 1000 * i);
+	for (uint32_t i = 0; i < 20; i++)
+		toy_expect_blob(fd, i, 1000 * i, (unsigned char)(1000 * i));
+	toy_stop();
+}
+END_TEST
+
+START_TEST(idle_connections_hold_no_buffers)
+{
+	enum { N = 600 };
+	unsigned char *args = calloc(1, 40004), *call = malloc(41000);
+	long before;
+	size_t len;
+
+	toy_start(&(struct orpc_config){ .threads = 1, .workers = 1 });
+	toy_put(args, 40000);
+	len = toy_call(call, 1, TOY_ECHO, args, 40004);
+	before = resident();
+	for (int i = 0; i < N; i++) {
+		int fd = toy_pair();
+
+		toy_send(fd, call, len);
+		toy_expect_blob(fd, 1, 40000, 0);
+	}
+	/* A buffer each for calls and replies would be 76 MB. */
+	ck_assert_int_lt(resident() - before, 32 << 20);
+	toy_stop();
+	free(args);
+	free(call);
+}
+END_TEST
+
+/* ---- Connections ---- */
+
+/* One call, so that the server has seen this connection busy. */
+static void touch(int fd)
+{
+	toy_ask(fd, 1, TOY_BLOB, 1);
+	toy_expect_blob(fd, 1, 1, 1);
+}
+
+/* The same, longer ago than the clock of the loops ticks. */
+static void touch_earlier(int fd)
+{
+	touch(fd);
+	usleep(30000);
+}
+
+START_TEST(the_connection_idle_longest_gives_way)
+{
+	int a, b, c, d;
+
+	toy_start(&(struct orpc_config){
+		.threads = 2, .workers = 1, .max_connections = 3 });
+	a = toy_pair();
+	touch_earlier(a);
+	b = toy_pair();
+	touch_earlier(b);
+	c = toy_pair();
+	touch_earlier(c);
+	touch_earlier(a);
+	d = toy_pair();
+	toy_expect_closed(b);
+	touch(d);
+	touch(a);
+	touch(c);
+	ck_assert_uint_eq(toy_stats().closed_idle, 1);
+	ck_assert_uint_eq(toy_stats().connections, 3);
+	ck_assert_uint_eq(toy_stats().accepted, 4);
+	toy_stop();
+}
+END_TEST
+
+START_TEST(where_none_is_idle_the_newcomer_is_closed)
+{
+	int a, b;
+
+	toy_start(&(struct orpc_config){
+		.threads = 1, .workers = 2, .max_connections = 2 });
+	a = toy_pair();
+	toy_ask(a, 1, TOY_SLOW, 5);
+	b = toy_pair();
+	toy_ask(b, 1, TOY_SLOW, 6);
+	wait_begun(2);
+	toy_expect_closed(toy_pair());
+	toy_expect_closed(toy_pair());
+	release(2);
+	toy_expect_word(a, 1, 5);
+	toy_expect_word(b, 1, 6);
+	ck_assert_uint_eq(toy_stats().closed_idle, 0);
+	touch(toy_pair()); /* now they are idle */
+	toy_stop();
+}
+END_TEST
+
+START_TEST(a_flood_of_connections_stays_within_the_bound)
+{
+	int fds[200];
+	uint16_t port = 0;
+
+	toy_start_at(&(struct orpc_config){ .threads = 2,
+	                                    .workers = 1,
+	                                    .max_connections = 10 },
+	             "127.0.0.1", &port);
+	for (int i = 0; i < 200; i++)
+		fds[i] = toy_connect(SOCK_STREAM, "127.0.0.1", port);
+	touch_earlier(fds[199]); /* the other loop is done by then, too */
+	ck_assert_uint_le(toy_stats().connections, 10);
+	ck_assert_uint_ge(toy_stats().closed_idle, 190);
+	toy_stop();
+}
+END_TEST
+
+static double cpu_seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+START_TEST(without_descriptors_nothing_spins)
+{
+	struct rlimit limit, none;
+	uint16_t port = 0;
+	double before;
+	int fd;
+
+	toy_start_at(NULL, "127.0.0.1", &port);
+	/* The client's socket takes the last descriptor. */
+	fd = toy_connect(SOCK_STREAM, "127.0.0.1", port);
+	touch(fd);
+	close(fd);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	none = limit;
+	none.rlim_cur = (rlim_t)fd + 1;
+	close(fd);
+	usleep(20000);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	fd = toy_connect(SOCK_STREAM, "127.0.0.1", port);
+	before = cpu_seconds();
+	usleep(500000);
+	ck_assert(cpu_seconds() - before < 0.1);
+	ck_assert_int_eq(__atomic_load_n(&toy_log_lines, __ATOMIC_SEQ_CST), 1);
+
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	touch(fd); /* it was kept waiting, not lost */
+	toy_stop();
+}
+END_TEST
+
+/* ---- The end ---- */
+
+static void *stop(void *arg)
+{
+	orpc_server_stop(toy, *(int *)arg);
+	return NULL;
+}
+
+START_TEST(stopping_finishes_the_calls_in_flight)
+{
+	int patient = 10000, fd, idle;
+	uint16_t port = 0;
+	pthread_t stopper;
+
+	toy_start_at(&(struct orpc_config){ .threads = 2, .workers = 1 },
+	             "127.0.0.1", &port);
+	idle = toy_connect(SOCK_STREAM, "127.0.0.1", port);
+	touch(idle);
+	fd = toy_connect(SOCK_STREAM, "127.0.0.1", port);
+	toy_ask(fd, 1, TOY_SLOW, 5);
+	toy_ask(fd, 2, TOY_SLOW, 6); /* waits for the one worker */
+	wait_begun(1);
+	ck_assert_int_eq(pthread_create(&stopper, NULL, stop, &patient), 0);
+	toy_expect_closed(idle);
+	toy_expect_silence(fd);
+	release(2);
+	toy_expect_word(fd, 1, 5);
+	toy_expect_word(fd, 2, 6);
+	toy_expect_closed(fd);
+	pthread_join(stopper, NULL);
+	ck_assert_uint_eq(toy_stats().connections, 0);
+	ck_assert_int_eq(orpc_server_adopt(toy, dup(0)), -EINVAL);
+	toy_stop();
+}
+END_TEST
+
+START_TEST(stopping_does_not_wait_for_a_client_that_reads_nothing)
+{
+	struct timespec before, after;
+
+	toy_start(NULL);
+	ask_until_blocked(toy_pair(), 1000);
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	orpc_server_stop(toy, 200);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	ck_assert_int_le(after.tv_sec - before.tv_sec, 3);
+	toy_stop();
+}
+END_TEST
+
+START_TEST(nothing_listens_after_the_end)
+{
+	struct orpc_server *again;
+	uint16_t port = 0;
+
+	toy_start_at(NULL, "127.0.0.1", &port);
+	orpc_server_stop(toy, 1000);
+	ck_assert_int_eq(orpc_server_new(&(struct orpc_config){ 0 }, NULL, 0,
+	                                 &again),
+	                 0);
+	ck_assert_int_eq(orpc_server_listen(again, "127.0.0.1", &port), 0);
+	orpc_server_free(again);
+	toy_stop();
+}
+END_TEST
+
+START_TEST(a_client_gone_before_its_reply_is_no_signal)
+{
+	toy_start(NULL);
+	for (int i = 0; i < 50; i++) {
+		int fd = toy_pair();
+
+		toy_ask(fd, 1, TOY_BLOB, 500000);
+		close(fd);
+	}
+	touch(toy_pair());
+	toy_stop();
+}
+END_TEST
+
+START_TEST(a_client_that_breaks_the_rules_and_goes_is_counted_once)
+{
+	unsigned char calls[128];
+	size_t len = toy_call_word(calls, 1, TOY_BLOB, 100);
+
+	memset(calls + len, 0xff, 4); /* a record of two gigabytes */
+	toy_start(&(struct orpc_config){ .threads = 1, .workers = 1 });
+	for (int i = 0; i < 200; i++) {
+		int fd = toy_pair();
+
+		toy_send(fd, calls, len + 4);
+		close(fd);
+	}
+	touch_earlier(toy_pair());
+	ck_assert_uint_eq(toy_stats().accepted, 201);
+	ck_assert_uint_eq(toy_stats().connections, 1);
+	ck_assert_uint_eq(toy_stats().closed_broken, 200);
+	toy_stop();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("orpc_bounds");
+	TCase *tc = tcase_create("bounds");
+	SRunner *runner;
+	int failed;
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, slow_calls_are_overtaken);
+	tcase_add_test(tc, arguments_stay_while_their_call_waits);
+	tcase_add_test(
+		tc, a_connection_with_its_share_in_the_pool_is_not_read_from);
+	tcase_add_test(tc, a_full_pool_holds_up_slow_calls_alone);
+	tcase_add_test(tc, a_client_may_go_while_its_calls_are_in_the_pool);
+	tcase_add_test(tc, two_connections_are_on_two_loops);
+	tcase_add_test(tc, a_client_that_reads_nothing_is_not_read_from);
+	tcase_add_test(tc, the_smallest_bounds_still_let_one_call_through);
+	tcase_add_test(tc, idle_connections_hold_no_buffers);
+	tcase_add_test(tc, the_connection_idle_longest_gives_way);
+	tcase_add_test(tc, where_none_is_idle_the_newcomer_is_closed);
+	tcase_add_test(tc, a_flood_of_connections_stays_within_the_bound);
+	tcase_add_test(tc, without_descriptors_nothing_spins);
+	tcase_add_test(tc, stopping_finishes_the_calls_in_flight);
+	tcase_add_test(tc,
+	               stopping_does_not_wait_for_a_client_that_reads_nothing);
+	tcase_add_test(tc, nothing_listens_after_the_end);
+	tcase_add_test(tc, a_client_gone_before_its_reply_is_no_signal);
+	tcase_add_test(tc,
+	               a_client_that_breaks_the_rules_and_goes_is_counted_once);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
