@@ -1,0 +1,385 @@
+#include "config.h"
+
+#include "server/export_config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/number.h"
+#include "server/path.h"
+
+void nfsd_export_config_init(struct nfsd_export_config *config)
+{
+	*config = (struct nfsd_export_config){
+		/* Only root may use the trusted. namespace. */
+		.userxattr = geteuid() != 0,
+		.cache = OVL_CACHE_AUTO,
+		.sync = OVL_SYNC,
+		.access = {
+			.secure = true,
+			.root_squash = true,
+			.anonuid = NFSD_ANONYMOUS_ID,
+			.anongid = NFSD_ANONYMOUS_ID,
+		},
+	};
+}
+
+static void free_lowerdirs(struct nfsd_export_config *config)
+{
+	for (size_t i = 0; i < config->nlowerdirs; i++)
+		free(config->lowerdirs[i]);
+	free(config->lowerdirs);
+	config->lowerdirs = NULL;
+	config->nlowerdirs = 0;
+}
+
+void nfsd_export_config_release(struct nfsd_export_config *config)
+{
+	free_lowerdirs(config);
+	free(config->path);
+	free(config->upperdir);
+	free(config->workdir);
+	free(config->statedir);
+	*config = (struct nfsd_export_config){ 0 };
+}
+
+/* ---- the values of options -------------------------------------------- */
+
+/* Bytes of `text` before the first `end` that no backslash precedes. */
+static size_t span(const char *text, char end)
+{
+	size_t n = 0;
+
+	while (text[n] != '\0' && text[n] != end)
+		n += text[n] == '\\' && text[n + 1] != '\0' ? 2 : 1;
+	return n;
+}
+
+/* A copy of `len` bytes of `text` without the backslashes that escape. */
+static char *unescape(const char *text, size_t len)
+{
+	char *copy = malloc(len + 1);
+	char *out = copy;
+
+	if (copy == NULL)
+		return NULL;
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '\\' && i + 1 < len)
+			i++;
+		*out++ = text[i];
+	}
+	*out = '\0';
+	return copy;
+}
+
+static int set_dir(char **dir, const char *value)
+{
+	char *copy;
+
+	if (*value == '\0')
+		return -EINVAL;
+	copy = unescape(value, strlen(value));
+	if (copy == NULL)
+		return -ENOMEM;
+	free(*dir);
+	*dir = copy;
+	return 0;
+}
+
+static int set_upperdir(struct nfsd_export_config *config, const char *value)
+{
+	return set_dir(&config->upperdir, value);
+}
+
+static int set_workdir(struct nfsd_export_config *config, const char *value)
+{
+	return set_dir(&config->workdir, value);
+}
+
+static int set_statedir(struct nfsd_export_config *config, const char *value)
+{
+	return set_dir(&config->statedir, value);
+}
+
+static int add_lowerdir(struct nfsd_export_config *config, const char *dir,
+                        size_t len)
+{
+	char **list;
+
+	if (len == 0)
+		return -EINVAL;
+	list = reallocarray(config->lowerdirs, config->nlowerdirs + 1,
+	                    sizeof(*list));
+	if (list == NULL)
+		return -ENOMEM;
+	config->lowerdirs = list;
+	list[config->nlowerdirs] = unescape(dir, len);
+	if (list[config->nlowerdirs] == NULL)
+		return -ENOMEM;
+	config->nlowerdirs++;
+	return 0;
+}
+
+static int set_lowerdir(struct nfsd_export_config *config, const char *value)
+{
+	int err;
+
+	free_lowerdirs(config);
+	for (;;) {
+		size_t len = span(value, ':');
+
+		err = add_lowerdir(config, value, len);
+		if (err != 0 || value[len] == '\0')
+			return err;
+		value += len + 1;
+	}
+}
+
+static int set_cache(struct nfsd_export_config *config, const char *value)
+{
+	if (strcmp(value, "auto") == 0)
+		config->cache = OVL_CACHE_AUTO;
+	else if (strcmp(value, "always") == 0)
+		config->cache = OVL_CACHE_ALWAYS;
+	else if (strcmp(value, "never") == 0)
+		config->cache = OVL_CACHE_NEVER;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+/* The highest number is no id (see chown(2)). */
+static int set_id(uint32_t *id, const char *value)
+{
+	uint64_t n;
+	int err = nfsd_number_parse(value, 0, UINT32_MAX - 1, &n);
+
+	if (err == 0)
+		*id = (uint32_t)n;
+	return err;
+}
+
+static int set_anonuid(struct nfsd_export_config *config, const char *value)
+{
+	return set_id(&config->access.anonuid, value);
+}
+
+static int set_anongid(struct nfsd_export_config *config, const char *value)
+{
+	return set_id(&config->access.anongid, value);
+}
+
+/* ---- the options -------------------------------------------------------- */
+
+static const struct {
+	const char *name;
+	int (*set)(struct nfsd_export_config *config, const char *value);
+} valued[] = {
+	{ "lowerdir", set_lowerdir }, { "upperdir", set_upperdir },
+	{ "workdir", set_workdir },   { "statedir", set_statedir },
+	{ "cache", set_cache },       { "anonuid", set_anonuid },
+	{ "anongid", set_anongid },
+};
+#define NVALUED (sizeof(valued) / sizeof(valued[0]))
+
+#define FIELD(name) offsetof(struct nfsd_export_config, name)
+
+static const struct {
+	const char *name;
+	size_t field; /* a bool */
+	bool value;
+} flags[] = {
+	{ "ro", FIELD(read_only), true },
+	{ "rw", FIELD(read_only), false },
+	{ "userxattr", FIELD(userxattr), true },
+	{ "secure", FIELD(access.secure), true },
+	{ "insecure", FIELD(access.secure), false },
+	{ "root_squash", FIELD(access.root_squash), true },
+	{ "no_root_squash", FIELD(access.root_squash), false },
+	{ "all_squash", FIELD(access.all_squash), true },
+	{ "no_all_squash", FIELD(access.all_squash), false },
+};
+#define NFLAGS (sizeof(flags) / sizeof(flags[0]))
+
+static const struct {
+	const char *name;
+	enum ovl_sync sync;
+} syncs[] = {
+	{ "sync", OVL_SYNC },
+	{ "async", OVL_ASYNC },
+	{ "volatile", OVL_VOLATILE },
+};
+#define NSYNCS (sizeof(syncs) / sizeof(syncs[0]))
+
+static bool set_flag(struct nfsd_export_config *config, const char *name)
+{
+	for (size_t i = 0; i < NFLAGS; i++)
+		if (strcmp(flags[i].name, name) == 0) {
+			*(bool *)((char *)config + flags[i].field) =
+				flags[i].value;
+			return true;
+		}
+	for (size_t i = 0; i < NSYNCS; i++)
+		if (strcmp(syncs[i].name, name) == 0) {
+			config->sync = syncs[i].sync;
+			return true;
+		}
+	return false;
+}
+
+/* One option, terminated, its value still escaped. */
+static int set_option(struct nfsd_export_config *config, char *option,
+                      char *why, size_t size)
+{
+	char *value = strchr(option, '=');
+	int err;
+
+	if (value == NULL) {
+		if (set_flag(config, option))
+			return 0;
+		for (size_t i = 0; i < NVALUED; i++)
+			if (strcmp(valued[i].name, option) == 0) {
+				snprintf(why, size, "option %s: no value",
+				         option);
+				return -EINVAL;
+			}
+		snprintf(why, size, "unknown option \"%s\"", option);
+		return -EINVAL;
+	}
+	*value++ = '\0';
+	for (size_t i = 0; i < NVALUED; i++)
+		if (strcmp(valued[i].name, option) == 0) {
+			err = valued[i].set(config, value);
+			if (err == -EINVAL)
+				snprintf(why, size,
+				         "option %s: bad value \"%s\"", option,
+				         value);
+			return err;
+		}
+	snprintf(why, size, "unknown option \"%s=\"", option);
+	return -EINVAL;
+}
+
+int nfsd_export_config_parse(struct nfsd_export_config *config,
+                             const char *options, char *why, size_t size)
+{
+	int err = 0;
+
+	while (err == 0 && *options != '\0') {
+		size_t len = span(options, ',');
+		char *option = strndup(options, len);
+
+		if (option == NULL)
+			return -ENOMEM;
+		/* mount(8) lets ",," and a comma at the end pass. */
+		if (len > 0)
+			err = set_option(config, option, why, size);
+		free(option);
+		options += len;
+		if (*options == ',')
+			options++;
+	}
+	return err;
+}
+
+int nfsd_export_config_set_path(struct nfsd_export_config *config,
+                                const char *path, char *why, size_t size)
+{
+	char *copy = strdup(path);
+
+	if (copy == NULL)
+		return -ENOMEM;
+	if (nfsd_path_clean(copy) != 0 || strlen(copy) > NFSD_EXPORT_PATH_MAX) {
+		snprintf(why, size,
+		         "export \"%s\": not an absolute path without \"..\""
+		         " of at most %d bytes",
+		         path, NFSD_EXPORT_PATH_MAX);
+		free(copy);
+		return -EINVAL;
+	}
+	free(config->path);
+	config->path = copy;
+	return 0;
+}
+
+/* ---- what belongs together ---------------------------------------------- */
+
+/*
+ * The name of a path as one file name, as systemd-escape(1) does it: "/srv/a-b"
+ * is "srv-a\x2db", so that no two paths share a name. To be freed; or NULL.
+ */
+static char *escape_path(const char *path)
+{
+	char *name = malloc(4 * strlen(path) + 1);
+	char *out = name;
+
+	if (name == NULL)
+		return NULL;
+	if (path[1] != '\0')
+		path++;
+	for (; *path != '\0'; path++) {
+		if (*path == '/')
+			*out++ = '-';
+		else if (*path == '-' || *path == '\\')
+			out += sprintf(out, "\\x%02x", (unsigned)*path);
+		else
+			*out++ = *path;
+	}
+	*out = '\0';
+	return name;
+}
+
+/*
+ * Where an export without a workdir keeps its state, or NULL where there is no
+ * place: root's under /var/lib, a user's where the XDG base directories say.
+ */
+static char *default_statedir(const char *path)
+{
+	const char *xdg = getenv("XDG_STATE_HOME");
+	const char *home = getenv("HOME");
+	char *name = escape_path(path);
+	char *dir = NULL;
+	int n = -1;
+
+	if (name == NULL)
+		return NULL;
+	if (geteuid() == 0)
+		n = asprintf(&dir, "/var/lib/veneer/%s", name);
+	else if (xdg != NULL && xdg[0] == '/')
+		n = asprintf(&dir, "%s/veneer/%s", xdg, name);
+	else if (home != NULL && home[0] == '/')
+		n = asprintf(&dir, "%s/.local/state/veneer/%s", home, name);
+	free(name);
+	return n < 0 ? NULL : dir;
+}
+
+int nfsd_export_config_finish(struct nfsd_export_config *config, char *why,
+                              size_t size)
+{
+	const char *wrong = NULL;
+
+	if (config->path == NULL)
+		wrong = "no export given";
+	else if (config->nlowerdirs == 0 && config->upperdir == NULL)
+		wrong = "neither lowerdir= nor upperdir= given";
+	else if (config->upperdir != NULL && config->workdir == NULL)
+		wrong = "upperdir= needs workdir=";
+	else if (config->upperdir == NULL && config->workdir != NULL)
+		wrong = "workdir= needs upperdir=";
+	if (wrong != NULL) {
+		snprintf(why, size, "%s", wrong);
+		return -EINVAL;
+	}
+	if (config->statedir == NULL && config->workdir == NULL) {
+		config->statedir = default_statedir(config->path);
+		if (config->statedir == NULL) {
+			snprintf(why, size,
+			         "no statedir= given, and no HOME either");
+			return -EINVAL;
+		}
+	}
+	return 0;
+}

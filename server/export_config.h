@@ -1,0 +1,62 @@
+/*
+ * What one export is to be, as the user writes it: overlay options as in
+ * mount(8), access options as in exports(5).
+ *
+ * Life cycle: nfsd_export_config_init, any number of _parse and one _set_path,
+ * _finish, which checks what belongs together and fills in what was left open,
+ * then _release. Errors: -EINVAL with one line in `why`, or -ENOMEM.
+ */
+#ifndef VENEER_SERVER_EXPORT_CONFIG_H
+#define VENEER_SERVER_EXPORT_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "overlay/overlay.h"
+
+/* Bytes of an export's path (MOUNT's MNTPATHLEN). */
+#define NFSD_EXPORT_PATH_MAX 1024
+
+/* exports(5)'s nobody, where neither anonuid nor anongid says otherwise. */
+#define NFSD_ANONYMOUS_ID 65534
+
+/* Who may call, and who the callers become. */
+struct nfsd_access {
+	bool secure;      /* from a port below 1024 only */
+	bool root_squash; /* uid 0 and gid 0 become anonymous */
+	bool all_squash;  /* everybody does */
+	uint32_t anonuid, anongid;
+};
+
+struct nfsd_export_config {
+	char *path;       /* that clients mount */
+	char **lowerdirs; /* top first */
+	size_t nlowerdirs;
+	char *upperdir, *workdir, *statedir;
+	bool read_only;
+	bool userxattr;
+	enum ovl_cache cache;
+	enum ovl_sync sync;
+	struct nfsd_access access;
+};
+
+/* The defaults. */
+void nfsd_export_config_init(struct nfsd_export_config *config);
+void nfsd_export_config_release(struct nfsd_export_config *config);
+
+/*
+ * Take in "OPTION[=VALUE],...". A backslash takes the meaning from the comma or
+ * colon (or backslash) after it, as overlayfs has it. The last of two that
+ * contradict each other counts.
+ */
+int nfsd_export_config_parse(struct nfsd_export_config *config,
+                             const char *options, char *why, size_t size);
+
+int nfsd_export_config_set_path(struct nfsd_export_config *config,
+                                const char *path, char *why, size_t size);
+
+int nfsd_export_config_finish(struct nfsd_export_config *config, char *why,
+                              size_t size);
+
+#endif

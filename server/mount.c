@@ -1,0 +1,279 @@
+#include "config.h"
+
+#include "server/mount.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <rpc/auth.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "server/handle.h"
+#include "server/mount_prot.h"
+#include "server/mount_table.h"
+#include "server/path.h"
+#include "server/status.h"
+
+struct nfsd_mount {
+	const struct nfsd_exports *exports;
+	struct nfsd_mount_table *table;
+};
+
+struct nfsd_mount *nfsd_mount_new(struct nfsd_exports *exports)
+{
+	struct nfsd_mount *mount = malloc(sizeof(*mount));
+
+	if (mount == NULL)
+		return NULL;
+	mount->exports = exports;
+	mount->table = nfsd_mount_table_new();
+	if (mount->table == NULL) {
+		free(mount);
+		return NULL;
+	}
+	return mount;
+}
+
+void nfsd_mount_free(struct nfsd_mount *mount)
+{
+	if (mount == NULL)
+		return;
+	nfsd_mount_table_free(mount->table);
+	free(mount);
+}
+
+/* The peer's address as text. */
+static void host_name(const struct sockaddr *peer, char *name, socklen_t size)
+{
+	const struct sockaddr_in *in = (const struct sockaddr_in *)peer;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)peer;
+
+	snprintf(name, size, "local");
+	if (peer->sa_family == AF_INET)
+		inet_ntop(AF_INET, &in->sin_addr, name, size);
+	else if (peer->sa_family == AF_INET6)
+		inet_ntop(AF_INET6, &in6->sin6_addr, name, size);
+}
+
+/* ---- MNT ---------------------------------------------------------------- */
+
+/* Replace *node by its child of the first `len` bytes of `name`. */
+static int descend(const struct nfsd_export *export,
+                   const struct ovl_caller *caller, const char *name,
+                   size_t len, struct ovl_node **node)
+{
+	char text[NAME_MAX + 1];
+	struct ovl_node *child;
+	int err;
+
+	if (len > NAME_MAX)
+		return -ENAMETOOLONG;
+	memcpy(text, name, len);
+	text[len] = '\0';
+	err = ovl_lookup(export->fs, caller, *node, text, &child);
+	if (err != 0)
+		return err;
+	ovl_node_unref(*node);
+	*node = child;
+	return 0;
+}
+
+/*
+ * The directory `below` the root of an export. It is looked up as root, as
+ * Linux does: who mounts is root of his machine or nobody at all, and what
+ * users may see is decided when they come. Symlinks are no directories.
+ */
+static int walk(const struct nfsd_export *export, bool may_wait,
+                const char *below, struct ovl_id *id)
+{
+	const struct ovl_caller root = { .may_wait = may_wait };
+	struct ovl_node *node = ovl_root(export->fs);
+	int err = 0;
+
+	while (err == 0 && *below != '\0') {
+		size_t len = strcspn(below, "/");
+
+		err = descend(export, &root, below, len, &node);
+		below += len;
+		below += strspn(below, "/");
+	}
+	if (err == 0 && !S_ISDIR(ovl_node_type(node)))
+		err = -ENOTDIR;
+	if (err == 0)
+		*id = ovl_node_id(node);
+	ovl_node_unref(node);
+	return err;
+}
+
+/* Make `path` clean, and find the handle of what it names. */
+static int find(const struct nfsd_mount *mount, const struct orpc_call *call,
+                char *path, unsigned char handle[NFSD_HANDLE_BYTES])
+{
+	const struct nfsd_export *export;
+	const char *below;
+	struct ovl_id id;
+	int err;
+
+	err = nfsd_path_clean(path);
+	if (err != 0)
+		return err;
+	export = nfsd_exports_by_path(mount->exports, path, &below);
+	if (export == NULL)
+		return -ENOENT;
+	if (!nfsd_export_admits(export, call->peer))
+		return -EACCES;
+	err = walk(export, call->may_wait, below, &id);
+	if (err == 0)
+		nfsd_handle_encode(export, id, handle);
+	return err;
+}
+
+static bool_t put_mnt3(XDR *xdr, int err, unsigned char *handle)
+{
+	/* In order of preference; BSD clients want to see AUTH_SYS. */
+	int flavors[] = { AUTH_SYS, AUTH_NONE };
+	mountres3 res = { .fhs_status = nfsd_status_mount3(err) };
+	mountres3_ok *ok = &res.mountres3_u.mountinfo;
+
+	ok->fhandle.fhandle3_len = NFSD_HANDLE_BYTES;
+	ok->fhandle.fhandle3_val = (char *)handle;
+	ok->auth_flavors.auth_flavors_len = 2;
+	ok->auth_flavors.auth_flavors_val = flavors;
+	return xdr_mountres3(xdr, &res);
+}
+
+static bool_t put_mnt1(XDR *xdr, int err, const unsigned char *handle)
+{
+	fhstatus res = { .fhs_status = nfsd_status_mount1(err) };
+
+	memcpy(res.fhstatus_u.fhs_fhandle, handle, FHSIZE);
+	return xdr_fhstatus(xdr, &res);
+}
+
+_Static_assert(FHSIZE == NFSD_HANDLE_BYTES, "version 1 takes the handle");
+
+static enum orpc_status mnt(struct orpc_call *call, void *arg)
+{
+	unsigned char handle[NFSD_HANDLE_BYTES] = { 0 };
+	char host[INET6_ADDRSTRLEN];
+	struct nfsd_mount *mount = arg;
+	dirpath path = NULL;
+	bool_t ok;
+	int err;
+
+	if (!xdr_dirpath(&call->args, &path))
+		return ORPC_GARBAGE_ARGS;
+	err = find(mount, call, path, handle);
+	if (err == 0) {
+		host_name(call->peer, host, sizeof(host));
+		nfsd_mount_table_add(mount->table, host, path);
+	}
+	xdr_free((xdrproc_t)xdr_dirpath, &path);
+	if (err == -EAGAIN && !call->may_wait)
+		return ORPC_WAIT;
+	ok = call->vers == MOUNT_V1 ? put_mnt1(&call->results, err, handle)
+	                            : put_mnt3(&call->results, err, handle);
+	return ok ? ORPC_DONE : ORPC_SYSTEM_ERR;
+}
+
+/* ---- the others --------------------------------------------------------- */
+
+static enum orpc_status null(struct orpc_call *call, void *arg)
+{
+	(void)call;
+	(void)arg;
+	return ORPC_DONE;
+}
+
+static enum orpc_status dump(struct orpc_call *call, void *arg)
+{
+	struct nfsd_mount *mount = arg;
+	size_t room = nfsd_mount_table_bytes(mount->table);
+
+	if (room > call->max_results)
+		room = call->max_results;
+	if (orpc_call_reserve(call, room) != 0 ||
+	    !nfsd_mount_table_encode(mount->table, &call->results, room))
+		return ORPC_SYSTEM_ERR;
+	return ORPC_DONE;
+}
+
+static enum orpc_status umnt(struct orpc_call *call, void *arg)
+{
+	char host[INET6_ADDRSTRLEN];
+	struct nfsd_mount *mount = arg;
+	dirpath path = NULL;
+
+	if (!xdr_dirpath(&call->args, &path))
+		return ORPC_GARBAGE_ARGS;
+	host_name(call->peer, host, sizeof(host));
+	if (nfsd_path_clean(path) == 0)
+		nfsd_mount_table_remove(mount->table, host, path);
+	xdr_free((xdrproc_t)xdr_dirpath, &path);
+	return ORPC_DONE;
+}
+
+static enum orpc_status umntall(struct orpc_call *call, void *arg)
+{
+	char host[INET6_ADDRSTRLEN];
+	struct nfsd_mount *mount = arg;
+
+	host_name(call->peer, host, sizeof(host));
+	nfsd_mount_table_remove(mount->table, host, NULL);
+	return ORPC_DONE;
+}
+
+/* Exports without a list of groups are everybody's. */
+static enum orpc_status export_list(struct orpc_call *call, void *arg)
+{
+	const struct nfsd_mount *mount = arg;
+	const size_t count = nfsd_exports_count(mount->exports);
+	bool_t yes = TRUE, no = FALSE;
+	XDR *xdr = &call->results;
+	size_t bytes = 4;
+
+	for (size_t i = 0; i < count; i++)
+		bytes += 4 + 4 + 4 +
+		         RNDUP(strlen(
+				 nfsd_exports_get(mount->exports, i)->path));
+	if (orpc_call_reserve(call, bytes) != 0)
+		return ORPC_SYSTEM_ERR;
+	for (size_t i = 0; i < count; i++) {
+		dirpath path = nfsd_exports_get(mount->exports, i)->path;
+
+		if (!xdr_bool(xdr, &yes) || !xdr_dirpath(xdr, &path) ||
+		    !xdr_bool(xdr, &no))
+			return ORPC_SYSTEM_ERR;
+	}
+	return xdr_bool(xdr, &no) ? ORPC_DONE : ORPC_SYSTEM_ERR;
+}
+
+/* Both versions; version 1 has an EXPORTALL, which is EXPORT. */
+static const struct orpc_proc procs[] = {
+	[MOUNTPROC_NULL] = { "NULL", null },
+	[MOUNTPROC_MNT] = { "MNT", mnt },
+	[MOUNTPROC_DUMP] = { "DUMP", dump },
+	[MOUNTPROC_UMNT] = { "UMNT", umnt },
+	[MOUNTPROC_UMNTALL] = { "UMNTALL", umntall },
+	[MOUNTPROC_EXPORT] = { "EXPORT", export_list },
+	[MOUNTPROC_EXPORTALL] = { "EXPORTALL", export_list },
+};
+
+static const struct orpc_version versions[] = {
+	{ MOUNT_V1, procs, MOUNTPROC_EXPORTALL + 1 },
+	{ MOUNT_V3, procs, MOUNTPROC3_EXPORT + 1 },
+};
+
+struct orpc_program nfsd_mount_program(struct nfsd_mount *mount)
+{
+	return (struct orpc_program){
+		.prog = MOUNT_PROGRAM,
+		.name = "MOUNT",
+		.versions = versions,
+		.nversions = sizeof(versions) / sizeof(versions[0]),
+		.arg = mount,
+	};
+}

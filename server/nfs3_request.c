@@ -1,0 +1,111 @@
+#include "config.h"
+
+#include "server/nfs3_request.h"
+
+#include <errno.h>
+
+#include "server/handle.h"
+
+int nfs3_open(struct nfs3_request *request, const struct nfsd_fh *fh)
+{
+	const struct orpc_call *call = request->call;
+	const struct nfsd_export *export;
+	struct ovl_id id;
+	int err;
+
+	err = nfsd_handle_decode(request->exports, fh->bytes, fh->len, &export,
+	                         &id);
+	if (err != 0)
+		return err;
+	if (!nfsd_export_admits(export, call->peer))
+		return -EACCES;
+	request->export = export;
+	request->fs = export->fs;
+	nfsd_export_squash(export, &call->cred, &request->caller,
+	                   request->groups);
+	return ovl_resolve(request->fs, &request->caller, id,
+	                   &request->node[0]);
+}
+
+int nfs3_open_second(struct nfs3_request *request, const struct nfsd_fh *fh)
+{
+	const struct nfsd_export *export;
+	struct ovl_id id;
+	int err;
+
+	err = nfsd_handle_decode(request->exports, fh->bytes, fh->len, &export,
+	                         &id);
+	if (err != 0)
+		return err;
+	if (export != request->export)
+		return -EXDEV;
+	return ovl_resolve(request->fs, &request->caller, id,
+	                   &request->node[1]);
+}
+
+int nfs3_reserve(struct nfs3_request *request, size_t size)
+{
+	XDR *results = &request->call->results;
+	int err = orpc_call_reserve(request->call, size);
+
+	if (err != 0)
+		return err;
+	/* The buffer may be another one now. */
+	request->out = xdr_inline(results, 0);
+	if (request->out == NULL)
+		return -ENOMEM;
+	request->out++; /* the status */
+	return 0;
+}
+
+/*
+ * Data in round numbers of pages, with room for what stands around them in a
+ * READ's results (and less in a WRITE's arguments, plus the credential).
+ */
+uint32_t nfs3_io_max(const struct orpc_call *call)
+{
+	const size_t around = 1024, page = 4096;
+	size_t max = call->max_results;
+
+	if (max < around + page)
+		return 0;
+	max = (max - around) & ~(page - 1);
+	return max < NFS3_IO_MAX ? (uint32_t)max : NFS3_IO_MAX;
+}
+
+void nfs3_put_handle(struct nfs3_request *request, struct ovl_id id)
+{
+	unsigned char handle[NFSD_HANDLE_BYTES];
+
+	nfsd_handle_encode(request->export, id, handle);
+	request->out = nfsd_put_opaque(request->out, handle, sizeof(handle));
+}
+
+/* Without an export there is no node, and no attributes to put it into. */
+static uint64_t fsid(const struct nfs3_request *request)
+{
+	return request->export == NULL ? 0 : request->export->id;
+}
+
+int nfs3_put_attr(struct nfs3_request *request, struct ovl_node *node)
+{
+	struct ovl_attr attr;
+	int err = -ESTALE;
+
+	if (node != NULL)
+		err = ovl_getattr(request->fs, &request->caller, node, &attr);
+	request->out = nfsd_put_post_op(request->out, err == 0 ? &attr : NULL,
+	                                fsid(request));
+	return err == -EAGAIN ? err : 0;
+}
+
+void nfs3_put_wcc(struct nfs3_request *request, int i)
+{
+	struct ovl_change *change = &request->change[i];
+	struct ovl_node *node = request->node[i];
+
+	if (!change->has_after && node != NULL)
+		change->has_after = ovl_getattr(request->fs, &request->caller,
+		                                node, &change->after) == 0;
+	request->out = nfsd_put_wcc(request->out, change, fsid(request));
+}

@@ -1,0 +1,13 @@
+/*
+ * Numbers in options: decimal, nothing around them.
+ */
+#ifndef VENEER_SERVER_NUMBER_H
+#define VENEER_SERVER_NUMBER_H
+
+#include <stdint.h>
+
+/* 0, or -EINVAL: no number, or not from `min` to `max`. */
+int nfsd_number_parse(const char *text, uint64_t min, uint64_t max,
+                      uint64_t *number);
+
+#endif

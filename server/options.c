@@ -1,0 +1,250 @@
+#include "config.h"
+
+#include "server/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "server/log.h"
+#include "server/number.h"
+
+#define DEFAULT_ENTRIES 100000
+
+const char nfsd_options_help[] =
+	"Usage: veneerd -o OPTION[,OPTION...] [OPTIONS] /EXPORT\n"
+	"Serve an overlay of directories over NFS, version 3.\n"
+	"\n"
+	"  -o OPTION[,OPTION...]    of the export, as below; repeatable\n"
+	"  -p, --port PORT          of all programs, TCP and UDP (2049; 0: any)\n"
+	"  -b, --bind ADDRESS       to listen on; repeatable (127.0.0.1 and ::1)\n"
+	"  --rpcbind                register with rpcbind, or do not start\n"
+	"  --no-rpcbind             do not register (default: only on port 2049)\n"
+	"  --threads N              event loops (one a CPU)\n"
+	"  --max-connections N      TCP connections (1024)\n"
+	"  --max-entries N          files and directories in memory (100000)\n"
+	"  --max-files N            open file descriptors (what the limit allows)\n"
+	"  --accept-changed-lower   start though lower layers have changed\n"
+	"  --log-level LEVEL        err, warning, notice (default), info or debug\n"
+	"  -h, --help               print this\n"
+	"  -V, --version            print the version\n"
+	"\n"
+	"Options of the export:\n"
+	"  lowerdir=TOP:...:BOTTOM  read-only layers\n"
+	"  upperdir=DIR             writable layer; without it, read-only\n"
+	"  workdir=DIR              on the file system of the upper\n"
+	"  statedir=DIR             id, keys, register of layers (WORKDIR/veneer)\n"
+	"  userxattr                marks in the user. name space (without root)\n"
+	"  cache=auto|always|never  how long to trust what is known of the layers\n"
+	"  ro, rw                   read-only; writable where there is an upper\n"
+	"  sync, async, volatile    changes are stable at the reply, later, never\n"
+	"  secure, insecure         calls from ports below 1024 only; from any\n"
+	"  root_squash, no_root_squash, all_squash, no_all_squash\n"
+	"  anonuid=UID, anongid=GID who squashed callers become (65534)\n"
+	"\n"
+	"See veneerd(8).\n";
+
+/* Long options without a letter. */
+enum {
+	OPT_RPCBIND = 256,
+	OPT_NO_RPCBIND,
+	OPT_ACCEPT_CHANGED_LOWER,
+	OPT_THREADS,
+	OPT_MAX_CONNECTIONS,
+	OPT_MAX_ENTRIES,
+	OPT_MAX_FILES,
+	OPT_LOG_LEVEL,
+};
+
+static const char short_options[] = "+:o:p:b:hV";
+
+static const struct option long_options[] = {
+	{ "port", required_argument, NULL, 'p' },
+	{ "bind", required_argument, NULL, 'b' },
+	{ "rpcbind", no_argument, NULL, OPT_RPCBIND },
+	{ "no-rpcbind", no_argument, NULL, OPT_NO_RPCBIND },
+	{ "accept-changed-lower", no_argument, NULL, OPT_ACCEPT_CHANGED_LOWER },
+	{ "threads", required_argument, NULL, OPT_THREADS },
+	{ "max-connections", required_argument, NULL, OPT_MAX_CONNECTIONS },
+	{ "max-entries", required_argument, NULL, OPT_MAX_ENTRIES },
+	{ "max-files", required_argument, NULL, OPT_MAX_FILES },
+	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ 0 },
+};
+
+void nfsd_options_init(struct nfsd_options *options)
+{
+	*options = (struct nfsd_options){
+		.port = NFSD_PORT,
+		.max_entries = DEFAULT_ENTRIES,
+		.log_level = LOG_NOTICE,
+	};
+	nfsd_export_config_init(&options->export);
+}
+
+void nfsd_options_release(struct nfsd_options *options)
+{
+	nfsd_export_config_release(&options->export);
+}
+
+/* The options that take a number. */
+static int set_number(struct nfsd_options *options, int opt, const char *text)
+{
+	uint64_t min = 1, max, n;
+	unsigned *field = NULL;
+
+	switch (opt) {
+	case 'p':
+		min = 0;
+		max = UINT16_MAX;
+		break;
+	case OPT_THREADS:
+		field = &options->threads;
+		max = 1024;
+		break;
+	case OPT_MAX_CONNECTIONS:
+		field = &options->max_connections;
+		max = 1000000;
+		break;
+	case OPT_MAX_ENTRIES:
+		field = &options->max_entries;
+		min = 100;
+		max = 1000000000;
+		break;
+	default:
+		field = &options->max_files;
+		min = 16;
+		max = 100000000;
+		break;
+	}
+	if (nfsd_number_parse(text, min, max, &n) != 0)
+		return -EINVAL;
+	if (field != NULL)
+		*field = (unsigned)n;
+	else
+		options->port = (uint16_t)n;
+	return 0;
+}
+
+static int add_address(struct nfsd_options *options, const char *address)
+{
+	if (options->naddresses == NFSD_MAX_ADDRESSES)
+		return -EINVAL;
+	options->addresses[options->naddresses++] = address;
+	return 0;
+}
+
+static int set_log_level(struct nfsd_options *options, const char *name)
+{
+	int level = nfsd_log_level(name);
+
+	if (level < 0)
+		return -EINVAL;
+	options->log_level = level;
+	return 0;
+}
+
+/* One option but -o. -EINVAL: a bad value. */
+static int set_option(struct nfsd_options *options, int opt, const char *value)
+{
+	switch (opt) {
+	case 'h':
+		options->action = NFSD_SHOW_HELP;
+		return 0;
+	case 'V':
+		options->action = NFSD_SHOW_VERSION;
+		return 0;
+	case 'b':
+		return add_address(options, value);
+	case OPT_RPCBIND:
+		options->rpcbind = NFSD_RPCBIND_YES;
+		return 0;
+	case OPT_NO_RPCBIND:
+		options->rpcbind = NFSD_RPCBIND_NO;
+		return 0;
+	case OPT_ACCEPT_CHANGED_LOWER:
+		options->accept_changed_lower = true;
+		return 0;
+	case OPT_LOG_LEVEL:
+		return set_log_level(options, value);
+	default:
+		return set_number(options, opt, value);
+	}
+}
+
+/* `opt` as the user knows it; '?': a word that no option is. */
+static void name_option(int opt, char **argv, char *name, size_t size)
+{
+	if (opt == '?' && optopt == 0) {
+		snprintf(name, size, "%s", argv[optind - 1]);
+		return;
+	}
+	if (opt == '?' || opt == ':')
+		opt = optopt;
+	for (const struct option *o = long_options; o->name != NULL; o++)
+		if (o->val == opt) {
+			snprintf(name, size, "--%s", o->name);
+			return;
+		}
+	snprintf(name, size, "-%c", opt);
+}
+
+static int refuse(int opt, char **argv, char *why, size_t size)
+{
+	char name[64];
+
+	name_option(opt, argv, name, sizeof(name));
+	if (opt == '?')
+		snprintf(why, size, "%s: unknown option (see --help)", name);
+	else if (opt == ':')
+		snprintf(why, size, "%s: needs a value", name);
+	else
+		snprintf(why, size, "%s: bad value \"%s\"", name, optarg);
+	return -EINVAL;
+}
+
+/* The words that are no options: the export's path. */
+static int take_path(struct nfsd_options *options, int argc, char **argv,
+                     char *why, size_t size)
+{
+	int err;
+
+	if (argc - optind > 1) {
+		snprintf(why, size, "\"%s\": only one export can be given",
+		         argv[optind + 1]);
+		return -EINVAL;
+	}
+	if (optind < argc) {
+		err = nfsd_export_config_set_path(&options->export,
+		                                  argv[optind], why, size);
+		if (err != 0)
+			return err;
+	}
+	return nfsd_export_config_finish(&options->export, why, size);
+}
+
+int nfsd_options_parse(struct nfsd_options *options, int argc, char **argv,
+                       char *why, size_t size)
+{
+	int opt, err = 0;
+
+	optind = 0; /* glibc: begin anew */
+	while (err == 0 && (opt = getopt_long(argc, argv, short_options,
+	                                      long_options, NULL)) != -1) {
+		if (opt == 'o')
+			err = nfsd_export_config_parse(&options->export, optarg,
+			                               why, size);
+		else if (opt == '?' || opt == ':' ||
+		         set_option(options, opt, optarg) != 0)
+			return refuse(opt, argv, why, size);
+		if (options->action != NFSD_SERVE)
+			return 0;
+	}
+	if (err != 0)
+		return err;
+	return take_path(options, argc, argv, why, size);
+}

@@ -1,0 +1,51 @@
+/*
+ * The command line of veneerd.
+ *
+ * Life cycle: nfsd_options_init, nfsd_options_parse, nfsd_options_release.
+ */
+#ifndef VENEER_SERVER_OPTIONS_H
+#define VENEER_SERVER_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "server/export_config.h"
+
+#define NFSD_PORT 2049
+#define NFSD_MAX_ADDRESSES 32
+
+enum nfsd_rpcbind {
+	NFSD_RPCBIND_AUTO, /* on NFSD_PORT, and no harm where there is none */
+	NFSD_RPCBIND_YES,  /* or do not start */
+	NFSD_RPCBIND_NO,
+};
+
+struct nfsd_options {
+	enum { NFSD_SERVE, NFSD_SHOW_HELP, NFSD_SHOW_VERSION } action;
+	struct nfsd_export_config export;
+	const char *addresses[NFSD_MAX_ADDRESSES]; /* of argv; none: loopback */
+	size_t naddresses;
+	uint16_t port; /* 0: any */
+	enum nfsd_rpcbind rpcbind;
+	bool accept_changed_lower;
+	unsigned threads;         /* 0: one a CPU */
+	unsigned max_connections; /* 0: the default of rpc/ */
+	unsigned max_entries;
+	unsigned max_files; /* 0: by the limit of descriptors */
+	int log_level;
+};
+
+void nfsd_options_init(struct nfsd_options *options);
+void nfsd_options_release(struct nfsd_options *options);
+
+/*
+ * 0, -ENOMEM, or -EINVAL with one line in `why`. Strings of `argv` are kept.
+ */
+int nfsd_options_parse(struct nfsd_options *options, int argc, char **argv,
+                       char *why, size_t size);
+
+/* What --help prints. */
+extern const char nfsd_options_help[];
+
+#endif

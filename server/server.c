@@ -1,0 +1,306 @@
+#include "config.h"
+
+#include "server/server.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <syslog.h>
+
+#include "rpc/orpc.h"
+#include "rpc/rpcbind.h"
+#include "server/export.h"
+#include "server/mount.h"
+#include "server/nfs3.h"
+
+/* How long clients have at the end to take their replies. */
+#define STOP_TIMEOUT_MS 5000
+
+/* Descriptors that are neither connections nor the overlay's cache. */
+#define OTHER_FILES 64
+
+/* Connections, where no option says how many. */
+#define DEFAULT_CONNECTIONS 1024
+
+/* Fewer would thrash, more have shown no use. */
+#define MIN_FILES 64
+#define MAX_FILES 65536
+
+enum { PROGRAM_NFS, PROGRAM_MOUNT, NPROGRAMS };
+
+struct nfsd_server {
+	const struct nfsd_options *options;
+	struct nfsd_log *log;
+	struct nfsd_exports *exports;
+	struct nfsd_mount *mount;
+	struct orpc_program programs[NPROGRAMS];
+	struct orpc_server *rpc;
+	const char *addresses[NFSD_MAX_ADDRESSES]; /* that are listened on */
+	size_t naddresses;
+	uint16_t port;
+	bool registered; /* with rpcbind */
+};
+
+__attribute__((format(printf, 4, 5))) static int
+fail(int err, char *why, size_t size, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why, size, format, args);
+	va_end(args);
+	return err;
+}
+
+/* ---- making ------------------------------------------------------------- */
+
+static int listen_on(struct nfsd_server *server, const char *address)
+{
+	int err = orpc_server_listen(server->rpc, address, &server->port);
+
+	if (err == 0)
+		server->addresses[server->naddresses++] = address;
+	return err;
+}
+
+static int listen_all(struct nfsd_server *server, char *why, size_t size)
+{
+	static const char loopback4[] = "127.0.0.1", loopback6[] = "::1";
+	const struct nfsd_options *options = server->options;
+	const char *address = loopback4;
+	int err = 0;
+
+	server->port = options->port;
+	if (options->naddresses == 0) {
+		err = listen_on(server, loopback4);
+		/* A machine without IPv6 is served too. */
+		if (err == 0 && listen_on(server, loopback6) != 0)
+			nfsd_log(server->log, LOG_INFO, "no listening on %s",
+			         loopback6);
+	}
+	for (size_t i = 0; err == 0 && i < options->naddresses; i++) {
+		address = options->addresses[i];
+		err = listen_on(server, address);
+	}
+	if (err == 0)
+		return 0;
+	return fail(err, why, size, "cannot listen on %s port %u: %s", address,
+	            server->port, strerror(-err));
+}
+
+/* What the process may have open, less what others need. */
+static unsigned max_files(const struct nfsd_options *options)
+{
+	struct rlimit limit = { .rlim_cur = 1024 };
+	rlim_t others = OTHER_FILES + options->export.nlowerdirs;
+
+	if (options->max_files != 0)
+		return options->max_files;
+	others += options->max_connections != 0 ? options->max_connections
+	                                        : DEFAULT_CONNECTIONS;
+	getrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_cur < others + MIN_FILES)
+		return MIN_FILES;
+	if (limit.rlim_cur > others + MAX_FILES)
+		return MAX_FILES;
+	return (unsigned)(limit.rlim_cur - others);
+}
+
+static int open_export(struct nfsd_server *server, char *why, size_t size)
+{
+	const struct nfsd_options *options = server->options;
+	const struct nfsd_export_config *export = &options->export;
+	struct ovl_config config = {
+		.lowerdirs = (const char *const *)export->lowerdirs,
+		.nlowerdirs = export->nlowerdirs,
+		.upperdir = export->upperdir,
+		.workdir = export->workdir,
+		.statedir = export->statedir,
+		.read_only = export->read_only,
+		.userxattr = export->userxattr,
+		.accept_changed_lower = options->accept_changed_lower,
+		.cache = export->cache,
+		.sync = export->sync,
+		.max_entries = options->max_entries,
+		.max_files = max_files(options),
+		.log = nfsd_log_line,
+		.log_arg = server->log,
+	};
+	struct ovl *fs;
+	int err;
+
+	err = ovl_open(&config, &fs, why, size);
+	if (err != 0)
+		return err;
+	err = nfsd_exports_add(server->exports, export->path, fs,
+	                       &export->access);
+	if (err != 0) {
+		ovl_close(fs);
+		return fail(err, why, size, "export %s: %s", export->path,
+		            strerror(-err));
+	}
+	return 0;
+}
+
+static int make_programs(struct nfsd_server *server)
+{
+	const struct nfsd_options *options = server->options;
+	struct orpc_config config = {
+		.threads = options->threads,
+		.max_connections = options->max_connections,
+		.log = nfsd_log_line,
+		.log_arg = server->log,
+	};
+
+	server->exports = nfsd_exports_new();
+	if (server->exports == NULL)
+		return -ENOMEM;
+	server->mount = nfsd_mount_new(server->exports);
+	if (server->mount == NULL)
+		return -ENOMEM;
+	server->programs[PROGRAM_NFS] = nfsd_nfs3_program(server->exports);
+	server->programs[PROGRAM_MOUNT] = nfsd_mount_program(server->mount);
+	return orpc_server_new(&config, server->programs, NPROGRAMS,
+	                       &server->rpc);
+}
+
+int nfsd_server_new(const struct nfsd_options *options, struct nfsd_log *log,
+                    bool listen, struct nfsd_server **out, char *why,
+                    size_t size)
+{
+	struct nfsd_server *server;
+	int err;
+
+	if (sodium_init() < 0)
+		return fail(-EIO, why, size, "libsodium cannot start");
+	server = calloc(1, sizeof(*server));
+	if (server == NULL)
+		return fail(-ENOMEM, why, size, "%s", strerror(ENOMEM));
+	server->options = options;
+	server->log = log;
+
+	err = make_programs(server);
+	if (err != 0)
+		fail(err, why, size, "%s", strerror(-err));
+	/* Addresses first: taking one leaves no trace, opening layers does. */
+	if (err == 0 && listen)
+		err = listen_all(server, why, size);
+	if (err == 0)
+		err = open_export(server, why, size);
+	if (err != 0) {
+		nfsd_server_free(server);
+		return err;
+	}
+	*out = server;
+	return 0;
+}
+
+/* ---- serving ------------------------------------------------------------ */
+
+static int register_programs(struct nfsd_server *server, char *why, size_t size)
+{
+	const enum nfsd_rpcbind wish = server->options->rpcbind;
+	int err;
+
+	if (server->naddresses == 0 || wish == NFSD_RPCBIND_NO ||
+	    (wish == NFSD_RPCBIND_AUTO && server->port != NFSD_PORT))
+		return 0;
+	err = orpc_rpcbind_set(server->programs, NPROGRAMS, server->addresses,
+	                       server->naddresses, server->port);
+	server->registered = err == 0;
+	if (err == 0)
+		return 0;
+	if (wish == NFSD_RPCBIND_YES)
+		return fail(err, why, size, "rpcbind: %s", strerror(-err));
+	nfsd_log(server->log, LOG_NOTICE,
+	         "not registered with rpcbind (%s): clients need port=%u,"
+	         "mountport=%u",
+	         strerror(-err), server->port, server->port);
+	return 0;
+}
+
+static void log_ready(const struct nfsd_server *server)
+{
+	char addresses[NFSD_MAX_ADDRESSES * 48] = "";
+	size_t len = 0;
+
+	for (size_t i = 0; i < server->naddresses && len < sizeof(addresses);
+	     i++)
+		len += (size_t)snprintf(addresses + len,
+		                        sizeof(addresses) - len, "%s%s",
+		                        i == 0 ? "" : ", ",
+		                        server->addresses[i]);
+	for (size_t i = 0; i < nfsd_exports_count(server->exports); i++)
+		nfsd_log(server->log, LOG_NOTICE, "serving %s on %s port %u",
+		         nfsd_exports_get(server->exports, i)->path, addresses,
+		         server->port);
+}
+
+int nfsd_server_start(struct nfsd_server *server, char *why, size_t size)
+{
+	int err = orpc_server_start(server->rpc);
+
+	if (err != 0)
+		return fail(err, why, size, "cannot start threads: %s",
+		            strerror(-err));
+	err = register_programs(server, why, size);
+	if (err == 0 && server->naddresses != 0)
+		log_ready(server);
+	return err;
+}
+
+uint16_t nfsd_server_port(const struct nfsd_server *server)
+{
+	return server->naddresses == 0 ? 0 : server->port;
+}
+
+int nfsd_server_adopt(struct nfsd_server *server, int fd)
+{
+	return orpc_server_adopt(server->rpc, fd);
+}
+
+void nfsd_server_log_statistics(struct nfsd_server *server)
+{
+	struct orpc_stats rpc;
+	struct ovl_stats fs;
+
+	orpc_server_stats(server->rpc, &rpc);
+	nfsd_log(server->log, LOG_NOTICE,
+	         "calls %" PRIu64 ", in the pool %" PRIu64
+	         ", connections %" PRIu64 " of %" PRIu64
+	         " ever, closed idle %" PRIu64 " and broken %" PRIu64
+	         ", datagrams dropped %" PRIu64,
+	         rpc.calls, rpc.pooled, rpc.connections, rpc.accepted,
+	         rpc.closed_idle, rpc.closed_broken, rpc.dropped);
+	for (size_t i = 0; i < nfsd_exports_count(server->exports); i++) {
+		const struct nfsd_export *export =
+			nfsd_exports_get(server->exports, i);
+
+		ovl_stats(export->fs, &fs);
+		nfsd_log(server->log, LOG_NOTICE,
+		         "%s: entries %" PRIu64 ", open files %" PRIu64
+		         ", copied up %" PRIu64 " (%" PRIu64
+		         " bytes), walks %" PRIu64 ", flushes %" PRIu64,
+		         export->path, fs.entries, fs.files, fs.copyups,
+		         fs.copied_bytes, fs.walks, fs.flushes);
+	}
+}
+
+void nfsd_server_free(struct nfsd_server *server)
+{
+	if (server == NULL)
+		return;
+	if (server->registered)
+		orpc_rpcbind_unset(server->programs, NPROGRAMS);
+	if (server->rpc != NULL)
+		orpc_server_stop(server->rpc, STOP_TIMEOUT_MS);
+	orpc_server_free(server->rpc);
+	nfsd_mount_free(server->mount);
+	nfsd_exports_free(server->exports);
+	free(server);
+}
