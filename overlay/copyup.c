@@ -73,6 +73,26 @@ static int open_source(struct ovl_node *node)
 	return num;
 }
 
+/*
+ * Say in the copy where it was born. What cannot carry an attribute goes into
+ * the index.
+ */
+static int mark_origin(struct ovl *fs, struct ovl_node *node, int fd,
+                       const struct ovl_real *real, bool *indexed)
+{
+	int err;
+
+	/* A directory is known by the one that it merges with. */
+	if (S_ISDIR(node->type))
+		return 0;
+	err = ovl_xattr_set_origin(&fs->upper, fd, real, node->id);
+	if ((err == -EPERM || err == -EOPNOTSUPP) && !S_ISREG(node->type)) {
+		*indexed = true;
+		err = 0;
+	}
+	return err;
+}
+
 static int add_to_index(struct ovl *fs, struct ovl_node *node, int fd)
 {
 	int err = ovl_index_add(fs->tree.index, node->id, fd);
@@ -92,6 +112,7 @@ static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
 	int work = ovl_workdir_tmp(fs->workdir), from, fd = -1, err;
 	struct ovl_attr attr;
 	uint64_t copied = 0;
+	bool indexed;
 
 	err = ovl_node_reread(node, false, &attr);
 	if (err)
@@ -106,14 +127,15 @@ static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
 		return err;
 	atomic_fetch_add(&fs->copied_bytes, copied);
 	err = ovl_layer_look(&fs->upper, fd, "", real);
-	/* A directory is known by the one that it merges with. */
-	if (!err && !S_ISDIR(node->type))
-		err = ovl_xattr_set_origin(&fs->upper, fd, real, node->id);
+	if (!err) {
+		/* By any other name of it, it must not be copied again. */
+		indexed = !S_ISDIR(node->type) && attr.nlink > 1;
+		err = mark_origin(fs, node, fd, real, &indexed);
+	}
 	/* With its origin, lest a crash leave it under another identity. */
 	if (!err && (S_ISREG(node->type) || S_ISDIR(node->type)))
 		err = ovl_flush_object(fs, fd);
-	/* Before it has its name: by any other it must not be copied again. */
-	if (!err && !S_ISDIR(node->type) && attr.nlink > 1)
+	if (!err && indexed)
 		err = add_to_index(fs, node, fd);
 	/* The mark has moved the ctime. */
 	if (!err)

@@ -175,14 +175,35 @@ int ovl_edit_link(struct ovl_edit *edit, struct ovl_node *node,
 	return 0;
 }
 
-/*
- * Whether a file of the index has a name left: one of the upper, beside the
- * index's own, or one of the lower ones that still shows.
- */
-static bool has_name_left(struct ovl *fs, struct ovl_node *node)
+/* The lower names of a file of the index that still show. */
+enum showing { SHOWS, SHOWS_NOT, MAY_SHOW };
+
+static enum showing lower_names(struct ovl *fs, struct ovl_node *node)
 {
 	struct ovl_node *lower, *dir;
 	char name[NAME_MAX + 1];
+	struct ovl_attr attr;
+	bool all_known;
+	int err;
+
+	all_known = ovl_map_complete(fs->stack->tree.map);
+	if (ovl_find_lower(fs, node->id, &lower))
+		return all_known ? SHOWS_NOT : MAY_SHOW;
+	if (!ovl_node_attr(lower, OVL_CACHE_ALWAYS, true, &attr) &&
+	    attr.nlink == 1)
+		all_known = true;
+	err = ovl_find_place(fs, lower, &dir, name);
+	ovl_node_unref(lower);
+	if (!err)
+		ovl_node_unref(dir);
+	if (!err || err == -EEXIST)
+		return SHOWS;
+	return all_known ? SHOWS_NOT : MAY_SHOW;
+}
+
+/* Whether the upper has a name of it, beside the index's own. */
+static bool has_upper_name(struct ovl_node *node)
+{
 	struct ovl_real real;
 	struct ovl_way way;
 	int err;
@@ -191,26 +212,23 @@ static bool has_name_left(struct ovl *fs, struct ovl_node *node)
 		return false;
 	err = ovl_layer_look(node->layer, way.dirfd, way.name, &real);
 	ovl_way_close(&way);
-	if (err || real.attr.nlink > 1)
-		return !err;
-	err = ovl_find_lower(fs, node->id, &lower);
-	if (err)
-		return false;
-	err = ovl_find_place(fs, lower, &dir, name);
-	ovl_node_unref(lower);
-	if (!err)
-		ovl_node_unref(dir);
-	return !err || err == -EEXIST;
+	return !err && real.attr.nlink > 1;
 }
 
-/* The last name is gone, as far as is known. */
-static void forget(struct ovl *fs, struct ovl_node *node)
+/*
+ * Whether a file of the index has a name left. Where none is known but one may
+ * turn up, the index keeps it, though the node is forgotten.
+ */
+static bool has_name_left(struct ovl *fs, struct ovl_node *node)
 {
-	/* Where not all names are known, one may turn up. */
-	if (node->indexed && ovl_map_complete(fs->stack->tree.map))
+	enum showing showing;
+
+	if (has_upper_name(node))
+		return true;
+	showing = lower_names(fs, node);
+	if (showing == SHOWS_NOT)
 		ovl_index_remove(fs->tree.index, node->id);
-	ovl_fdslot_clear(node->tree->fds, &node->fd, !node->indexed);
-	ovl_tree_forget(node->tree, node);
+	return showing == SHOWS;
 }
 
 void ovl_edit_unlinked(struct ovl_edit *edit, struct ovl_node *node,
@@ -220,7 +238,8 @@ void ovl_edit_unlinked(struct ovl_edit *edit, struct ovl_node *node,
 	            name, strlen(name));
 	if (node->indexed ? !has_name_left(edit->fs, node)
 	                  : node->dir || nlink <= 1) {
-		forget(edit->fs, node);
+		ovl_fdslot_clear(node->tree->fds, &node->fd, !node->indexed);
+		ovl_tree_forget(node->tree, node);
 		return;
 	}
 	pthread_mutex_lock(&node->lock);

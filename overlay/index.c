@@ -13,21 +13,36 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct ovl_index {
-	int dir;
-	pthread_mutex_t lock; /* guards what follows */
-	void *ids;            /* a tsearch tree of struct ovl_id */
+/* One link of the index; it stands in both trees. */
+struct indexed {
+	struct ovl_id id;
+	uint64_t ino;
 };
 
-static int compare(const void *a, const void *b)
-{
-	const struct ovl_id *x = a, *y = b;
+struct ovl_index {
+	int dir;
+	pthread_mutex_t lock;   /* guards what follows */
+	void *by_id, *by_inode; /* tsearch trees of struct indexed */
+};
 
-	if (x->fileid != y->fileid)
-		return x->fileid < y->fileid ? -1 : 1;
-	if (x->generation != y->generation)
-		return x->generation < y->generation ? -1 : 1;
-	return 0;
+static int compare(uint64_t a, uint64_t b)
+{
+	return a < b ? -1 : a > b;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	const struct indexed *x = a, *y = b;
+	int order = compare(x->id.fileid, y->id.fileid);
+
+	return order ? order : compare(x->id.generation, y->id.generation);
+}
+
+static int compare_inodes(const void *a, const void *b)
+{
+	const struct indexed *x = a, *y = b;
+
+	return compare(x->ino, y->ino);
 }
 
 void ovl_index_name(struct ovl_id id, char name[OVL_INDEX_NAME_SIZE])
@@ -36,20 +51,40 @@ void ovl_index_name(struct ovl_id id, char name[OVL_INDEX_NAME_SIZE])
 	         id.fileid, id.generation);
 }
 
-/* Enter an identity into the tree in memory. */
-static int enter(struct ovl_index *index, struct ovl_id id)
+/* Take an entry out of both trees; the lock is held. */
+static void drop(struct ovl_index *index, const struct indexed *like)
 {
-	struct ovl_id *copy = malloc(sizeof(*copy)), **slot;
+	struct indexed **slot = tfind(like, &index->by_id, compare_ids), *old;
 
-	if (!copy)
+	if (!slot)
+		return;
+	old = *slot;
+	tdelete(old, &index->by_id, compare_ids);
+	slot = tfind(old, &index->by_inode, compare_inodes);
+	if (slot && *slot == old)
+		tdelete(old, &index->by_inode, compare_inodes);
+	free(old);
+}
+
+static int enter(struct ovl_index *index, struct ovl_id id, uint64_t ino)
+{
+	struct indexed *entry = malloc(sizeof(*entry));
+	bool entered = false;
+
+	if (!entry)
 		return -ENOMEM;
-	*copy = id;
+	*entry = (struct indexed){ .id = id, .ino = ino };
 	pthread_mutex_lock(&index->lock);
-	slot = tsearch(copy, &index->ids, compare);
+	drop(index, entry);
+	if (tsearch(entry, &index->by_id, compare_ids)) {
+		entered = tsearch(entry, &index->by_inode, compare_inodes);
+		if (!entered)
+			tdelete(entry, &index->by_id, compare_ids);
+	}
 	pthread_mutex_unlock(&index->lock);
-	if (!slot || *slot != copy)
-		free(copy);
-	return slot ? 0 : -ENOMEM;
+	if (!entered)
+		free(entry);
+	return entered ? 0 : -ENOMEM;
 }
 
 static int read_in(struct ovl_index *index)
@@ -69,7 +104,7 @@ static int read_in(struct ovl_index *index)
 	while (!err && (entry = readdir(dir)))
 		if (sscanf(entry->d_name, "%16" SCNx64 ".%16" SCNx64,
 		           &id.fileid, &id.generation) == 2)
-			err = enter(index, id);
+			err = enter(index, id, entry->d_ino);
 	closedir(dir);
 	return err;
 }
@@ -97,11 +132,18 @@ int ovl_index_open(int workfd, struct ovl_index **index)
 	return err;
 }
 
+/* The other tree frees it. */
+static void keep(void *entry)
+{
+	(void)entry;
+}
+
 void ovl_index_close(struct ovl_index *index)
 {
 	if (!index)
 		return;
-	tdestroy(index->ids, free);
+	tdestroy(index->by_inode, keep);
+	tdestroy(index->by_id, free);
 	if (index->dir >= 0)
 		close(index->dir);
 	pthread_mutex_destroy(&index->lock);
@@ -110,39 +152,52 @@ void ovl_index_close(struct ovl_index *index)
 
 bool ovl_index_has(struct ovl_index *index, struct ovl_id id)
 {
+	struct indexed like = { .id = id };
 	bool has;
 
 	pthread_mutex_lock(&index->lock);
-	has = tfind(&id, &index->ids, compare) != NULL;
+	has = tfind(&like, &index->by_id, compare_ids) != NULL;
 	pthread_mutex_unlock(&index->lock);
 	return has;
+}
+
+bool ovl_index_find(struct ovl_index *index, uint64_t ino, struct ovl_id *id)
+{
+	struct indexed like = { .ino = ino }, **slot;
+
+	pthread_mutex_lock(&index->lock);
+	slot = tfind(&like, &index->by_inode, compare_inodes);
+	if (slot)
+		*id = (*slot)->id;
+	pthread_mutex_unlock(&index->lock);
+	return slot != NULL;
 }
 
 int ovl_index_add(struct ovl_index *index, struct ovl_id id, int fd)
 {
 	char from[32], name[OVL_INDEX_NAME_SIZE];
+	struct stat st;
 
+	if (fstat(fd, &st))
+		return -errno;
 	ovl_index_name(id, name);
+	if (unlinkat(index->dir, name, 0) && errno != ENOENT)
+		return -errno;
 	/* AT_EMPTY_PATH would ask for a capability. */
 	snprintf(from, sizeof(from), "/proc/self/fd/%d", fd);
 	if (linkat(AT_FDCWD, from, index->dir, name, AT_SYMLINK_FOLLOW))
 		return -errno;
-	return enter(index, id);
+	return enter(index, id, st.st_ino);
 }
 
 void ovl_index_remove(struct ovl_index *index, struct ovl_id id)
 {
+	struct indexed like = { .id = id };
 	char name[OVL_INDEX_NAME_SIZE];
-	struct ovl_id **slot, *old = NULL;
 
 	pthread_mutex_lock(&index->lock);
-	slot = tfind(&id, &index->ids, compare);
-	if (slot) {
-		old = *slot;
-		tdelete(old, &index->ids, compare);
-	}
+	drop(index, &like);
 	pthread_mutex_unlock(&index->lock);
-	free(old);
 	ovl_index_name(id, name);
 	unlinkat(index->dir, name, 0);
 }

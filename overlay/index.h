@@ -1,7 +1,11 @@
 /*
- * The index of hard links, WORK/veneer/index: a file that has several names in
- * the lower layers is copied up once, under the name that was written to, and
- * under its identity here. Through that, every other name of it finds the copy.
+ * The index, WORK/veneer/index: copies that are also to be found by where they
+ * were born, as further links of them whose names are their identities.
+ *
+ * A file that has several names in the lower layers is copied up once, under the
+ * name that was written to; through the index every other name finds the copy.
+ * And a symlink or device, which cannot carry an attribute in the user.
+ * namespace, has no other way to keep its identity.
  *
  * Thread-safe: it has its own lock. Which identities it holds is in memory, so
  * that asking for one that is not there costs nothing.
@@ -22,7 +26,13 @@ void ovl_index_close(struct ovl_index *index); /* NULL is fine */
 /* Does not block. */
 bool ovl_index_has(struct ovl_index *index, struct ovl_id id);
 
-/* Add the object open as `fd` (O_PATH will do). 0 or -errno. Blocks. */
+/* The identity that the index has for this inode of the upper. False: none. */
+bool ovl_index_find(struct ovl_index *index, uint64_t ino, struct ovl_id *id);
+
+/*
+ * Add the object open as `fd` (O_PATH will do), in place of what a crash may
+ * have left there. 0 or -errno. Blocks.
+ */
 int ovl_index_add(struct ovl_index *index, struct ovl_id id, int fd);
 
 /* Its last name is gone: it goes too. Blocks. */

@@ -52,7 +52,9 @@ struct ovl_dir {
 	pthread_mutex_t change;
 	/* All its names, or NULL: not read in. Guarded by the node's lock. */
 	struct ovl_names *names;
-	size_t weight; /* what the names count for in the tree's bound */
+	/* What the names count for in the tree's bound; changes under the
+	 * node's lock, and is looked at without. */
+	atomic_size_t weight;
 	bool dead;     /* removed; guarded by `change` */
 	unsigned nparts;
 	struct ovl_part parts[]; /* top first; of an upper directory: one */

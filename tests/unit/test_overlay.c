@@ -16,7 +16,8 @@
 
 #include "overlay/overlay.h"
 
-static const struct ovl_caller root = { .may_wait = true };
+/* The server itself, so that all works without root, too. */
+static struct ovl_caller root = { .may_wait = true };
 static const struct ovl_setattr nothing;
 static char top[64];
 static struct ovl *fs;
@@ -70,6 +71,8 @@ static void setup(void)
 	const char *dirs[] = { "low", "low/dir", "low/dir/deep", "low/hidden",
 	                       "low/gone", "high", "high/dir", "up", "work" };
 
+	root.uid = geteuid();
+	root.gid = getegid();
 	strcpy(top, "/tmp/veneer-overlay-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(top));
 	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
@@ -82,6 +85,7 @@ static void setup(void)
 	put("low/dir/deep/z", "low z");
 	put("low/gone/inside", "");
 	ck_assert_int_eq(link(path("low/a"), path("low/dir/linked")), 0);
+	ck_assert_int_eq(symlink("target", path("low/dir/symlink")), 0);
 	put("high/hidden", "a file over a directory");
 	ck_assert_int_eq(mknod(path("high/gone"), S_IFCHR, 0), 0);
 	start();
@@ -286,7 +290,7 @@ START_TEST(whiteouts_hide)
 {
 	ck_assert_int_eq(lookup_error("gone"), -ENOENT);
 	ck_assert_str_eq(list(""), ". .. a b dir hidden");
-	ck_assert_str_eq(list("dir"), ". .. deep linked x y");
+	ck_assert_str_eq(list("dir"), ". .. deep linked symlink x y");
 }
 END_TEST
 
@@ -337,6 +341,7 @@ START_TEST(a_merged_directory_goes_when_it_looks_empty)
 	ck_assert_int_eq(remove_name("dir", "x"), 0);
 	ck_assert_int_eq(remove_name("dir", "y"), 0);
 	ck_assert_int_eq(remove_name("dir", "linked"), 0);
+	ck_assert_int_eq(remove_name("dir", "symlink"), 0);
 	ck_assert_int_eq(remove_dir("", "dir"), -ENOTEMPTY);
 	ck_assert_int_eq(remove_name("dir/deep", "z"), 0);
 	ck_assert_int_eq(remove_dir("dir", "deep"), 0);
@@ -362,6 +367,26 @@ START_TEST(rename_leaves_a_whiteout_and_keeps_the_identity)
 	assert_content("a", "low a");
 	assert_same_id(before, id_of("a"));
 	ck_assert_int_eq(lookup_error("dir/x"), -ENOENT);
+}
+END_TEST
+
+START_TEST(a_symlink_keeps_its_identity)
+{
+	struct ovl_id before = id_of("dir/symlink");
+	struct ovl_node *node;
+	char target[16];
+
+	ck_assert_int_eq(rename_name("dir", "symlink", "", "s"), 0);
+	assert_same_id(before, id_of("s"));
+	restart();
+	assert_same_id(before, id_of("s"));
+	node = get("s");
+	ck_assert_int_eq(ovl_readlink(fs, &root, node, target, sizeof(target)),
+	                 6);
+	ovl_node_unref(node);
+	ck_assert_int_eq(remove_name("", "s"), 0);
+	restart();
+	ck_assert_int_eq(ovl_resolve(fs, &root, before, &node), -ESTALE);
 }
 END_TEST
 
@@ -496,6 +521,7 @@ int main(void)
 	tcase_add_test(tcase, a_removed_lower_name_is_whited_out);
 	tcase_add_test(tcase, a_merged_directory_goes_when_it_looks_empty);
 	tcase_add_test(tcase, rename_leaves_a_whiteout_and_keeps_the_identity);
+	tcase_add_test(tcase, a_symlink_keeps_its_identity);
 	tcase_add_test(tcase, directories_with_a_lower_part_do_not_move_yet);
 	tcase_add_test(tcase, new_directories_move_with_what_is_in_them);
 	tcase_add_test(tcase, a_directory_replaces_an_emptied_one);
