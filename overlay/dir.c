@@ -58,10 +58,11 @@ static int open_part(struct ovl_node *dir, unsigned index)
 	return fd;
 }
 
+/* -EXDEV: it was moved away while it was opened. */
 static bool is_elsewhere(int err)
 {
 	return err == -ENOENT || err == -ENOTDIR || err == -ELOOP ||
-	       err == -ESTALE;
+	       err == -ESTALE || err == -EXDEV;
 }
 
 int ovl_dir_fd(struct ovl_node *dir, unsigned index, bool may_wait,

@@ -151,6 +151,7 @@ static int link_to_tmp(struct ovl_edit *edit, int fd, const char *tmp)
 int ovl_edit_link(struct ovl_edit *edit, struct ovl_node *node,
                   const char *name)
 {
+	struct ovl_map *map = node->tree->map;
 	char tmp[OVL_TMPNAME_SIZE];
 	int fd, err;
 
@@ -162,15 +163,18 @@ int ovl_edit_link(struct ovl_edit *edit, struct ovl_node *node,
 	close(fd);
 	if (err)
 		return err;
+	/* Before another name can go: it may be all that is known. */
+	if (ovl_map_put(map, node->id.fileid, edit->dir->id.fileid, name,
+	                strlen(name)))
+		ovl_map_set_complete(map, false);
 	err = ovl_edit_place(edit, tmp, name, false);
 	if (err) {
+		ovl_map_del(map, node->id.fileid, edit->dir->id.fileid, name,
+		            strlen(name));
 		ovl_workdir_discard(edit->fs->workdir, tmp);
 		return err;
 	}
 	ovl_dir_note(edit->dir, name, node->id.fileid, IFTODT(node->type));
-	if (ovl_map_put(node->tree->map, node->id.fileid, edit->dir->id.fileid,
-	                name, strlen(name)))
-		ovl_map_set_complete(node->tree->map, false);
 	ovl_node_reread(node, false, NULL);
 	return 0;
 }
@@ -234,11 +238,21 @@ static bool has_name_left(struct ovl *fs, struct ovl_node *node)
 void ovl_edit_unlinked(struct ovl_edit *edit, struct ovl_node *node,
                        const char *name, uint32_t nlink)
 {
-	ovl_map_del(edit->fs->tree.map, node->id.fileid, edit->dir->id.fileid,
-	            name, strlen(name));
-	if (node->indexed ? !has_name_left(edit->fs, node)
-	                  : node->dir || nlink <= 1) {
-		ovl_fdslot_clear(node->tree->fds, &node->fd, !node->indexed);
+	struct ovl_map *map = edit->fs->tree.map;
+	char other[NAME_MAX + 1];
+	uint64_t parent;
+	bool gone, lost;
+
+	ovl_map_del(map, node->id.fileid, edit->dir->id.fileid, name,
+	            strlen(name));
+	gone = node->indexed ? !has_name_left(edit->fs, node)
+	                     : node->dir || nlink <= 1;
+	/* Names that nobody has looked up yet only a walk finds. */
+	lost = !node->indexed &&
+	       !ovl_map_get(map, node->id.fileid, 0, &parent, other);
+	if (gone || lost) {
+		ovl_fdslot_clear(node->tree->fds, &node->fd,
+		                 gone && !node->indexed);
 		ovl_tree_forget(node->tree, node);
 		return;
 	}

@@ -32,17 +32,32 @@ static int open_by_place(struct ovl_node *node, int flags, bool cached)
 	return fd;
 }
 
+/*
+ * Something else, of whatever type, stands where it was; or it was moved away
+ * while it was opened (-EXDEV).
+ */
+static bool is_elsewhere(int err)
+{
+	return err == -ENOENT || err == -ESTALE || err == -ELOOP ||
+	       err == -EISDIR || err == -ENXIO || err == -EXDEV;
+}
+
 static int open_node(struct ovl_node *node, int flags, bool cached)
 {
 	int fd = open_by_place(node, flags, cached);
 
-	if (fd != -ENOENT && fd != -ESTALE)
+	if (!is_elsewhere(fd))
 		return fd;
 	if (cached)
 		return -EAGAIN;
-	/* Reading its attributes finds it by another name, if it has one. */
+	/* Reading its attributes finds it by another name, if it has one, and
+	 * there it stays while nothing can move. */
+	pthread_mutex_lock(&node->tree->moving);
 	fd = ovl_node_reread(node, false, NULL);
-	return fd ? fd : open_by_place(node, flags, false);
+	if (!fd)
+		fd = open_by_place(node, flags, false);
+	pthread_mutex_unlock(&node->tree->moving);
+	return is_elsewhere(fd) ? -ESTALE : fd;
 }
 
 int ovl_file_fd(struct ovl_node *file, bool may_wait, struct ovl_fd **fd)

@@ -115,7 +115,7 @@ struct ovl_tree {
 	struct ovl_node *root;           /* held; NULL: no layer */
 	bool upper;                      /* an overlay's, not a stack's */
 	bool writable;                   /* its files are opened for writing */
-	/* Held while a directory moves, on disk and in memory: who finds it
+	/* Held while an object moves, on disk and in memory: who finds it
 	 * neither here nor there takes it, and looks again, from above too:
 	 * so it is recursive. */
 	pthread_mutex_t moving;

@@ -56,7 +56,7 @@ static bool is_same(const struct ovl_node *node, const struct ovl_real *real)
  * Look at the object, by its own descriptor where it has one, else by the name
  * it is known by, else by the other names it has been seen under.
  */
-static int look(struct ovl_node *node, struct ovl_real *real)
+static int look_now(struct ovl_node *node, struct ovl_real *real)
 {
 	char name[NAME_MAX + 1];
 	struct ovl_node *parent;
@@ -88,6 +88,19 @@ static int look(struct ovl_node *node, struct ovl_real *real)
 			err = look_by_name(node, real);
 	}
 	return 0;
+}
+
+static int look(struct ovl_node *node, struct ovl_real *real)
+{
+	int err = look_now(node, real);
+
+	if (err != -ESTALE || !node->tree->upper)
+		return err;
+	/* It may be on the move: not while this is held. */
+	pthread_mutex_lock(&node->tree->moving);
+	err = look_now(node, real);
+	pthread_mutex_unlock(&node->tree->moving);
+	return err;
 }
 
 /* The names are read in again when they are next asked for. */

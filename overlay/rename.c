@@ -263,13 +263,11 @@ static int rename_in_place(struct renaming *r)
 		err = ovl_edit_link(&r->from, r->source, r->from_name);
 	if (err)
 		return err;
-	if (r->source->dir)
-		pthread_mutex_lock(&tree->moving);
+	pthread_mutex_lock(&tree->moving);
 	err = rename_on_disk(r, covers);
 	if (!err)
 		note(r, covers, target_links);
-	if (r->source->dir)
-		pthread_mutex_unlock(&tree->moving);
+	pthread_mutex_unlock(&tree->moving);
 	if (err)
 		return err;
 	if (r->source->dir)

@@ -114,6 +114,13 @@ static int open_child(struct ovl *fs, struct ovl_node *dir, const char *name)
 	if (fd)
 		return fd;
 	fd = ovl_layer_open(&fs->upper, ovl_fd_num(above), name, O_PATH, false);
+	if (fd == -EXDEV) {
+		/* Another mount; or it was moved away while it was opened. */
+		pthread_mutex_lock(&fs->tree.moving);
+		fd = ovl_layer_open(&fs->upper, ovl_fd_num(above), name, O_PATH,
+		                    false);
+		pthread_mutex_unlock(&fs->tree.moving);
+	}
 	ovl_fd_unref(fs->tree.fds, above);
 	return fd;
 }
