@@ -101,42 +101,51 @@ static size_t list_max(const struct orpc_call *call, uint32_t asked)
 	return asked < max ? asked : max;
 }
 
-static int run_list(struct nfs3_request *request, bool plus)
+/*
+ * Make room for `max` bytes, put what stands before the entries, and begin the
+ * list.
+ */
+static int begin_list(struct nfs3_request *request, size_t max,
+                      struct list *list)
 {
-	struct nfsd_readdir_args args;
 	struct ovl_attr attr;
-	struct list list;
-	size_t max;
-	bool eof;
 	int err;
 
-	if (!nfsd_get_readdir(&request->call->args, plus, &args))
-		return NFS3_GARBAGE;
-	err = nfs3_open(request, &args.dir);
-	if (err == 0)
-		err = ovl_getattr(request->fs, &request->caller,
-		                  request->node[0], &attr);
+	err = ovl_getattr(request->fs, &request->caller, request->node[0],
+	                  &attr);
 	if (err != 0)
 		return err;
-	max = list_max(request->call, args.maxcount);
 	if (max < LIST_HEAD + LIST_TAIL)
 		return -ENOBUFS;
 	err = nfs3_reserve(request, 4 + max);
 	if (err != 0)
 		return err;
-
-	list = (struct list){
-		.request = request,
-		.plus = plus,
-		.end = request->out + (max - LIST_TAIL) / 4,
-		.dir_max = args.dircount,
-	};
+	list->end = request->out + (max - LIST_TAIL) / sizeof(*list->end);
 	request->out =
 		nfsd_put_post_op(request->out, &attr, request->export->id);
 	nfs3_put_u64(request, 0); /* the verifier of all cookies */
-	list.begin = list.run = request->out;
-	err = ovl_readdir(request->fs, &request->caller, request->node[0],
-	                  args.cookie, plus, fill, &list, &eof);
+	list->begin = list->run = request->out;
+	return 0;
+}
+
+static int run_list(struct nfs3_request *request, bool plus)
+{
+	struct nfsd_readdir_args args;
+	struct list list = { .request = request, .plus = plus };
+	bool eof;
+	int err;
+
+	if (!nfsd_get_readdir(&request->call->args, plus, &args))
+		return NFS3_GARBAGE;
+	list.dir_max = args.dircount;
+	err = nfs3_open(request, &args.dir);
+	if (err == 0)
+		err = begin_list(request,
+		                 list_max(request->call, args.maxcount), &list);
+	if (err == 0)
+		err = ovl_readdir(request->fs, &request->caller,
+		                  request->node[0], args.cookie, plus, fill,
+		                  &list, &eof);
 	if (err != 0)
 		return err;
 	if (list.cut && request->out == list.begin)

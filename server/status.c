@@ -3,97 +3,73 @@
 #include "server/status.h"
 
 #include <errno.h>
+#include <stddef.h>
+
+/* By errno; 0 where it has no status of its own. */
+static const nfsstat3 nfs3_statuses[] = {
+	[EPERM] = NFS3ERR_PERM,
+	[ENOENT] = NFS3ERR_NOENT,
+	[ENXIO] = NFS3ERR_NXIO,
+	[EACCES] = NFS3ERR_ACCES,
+	[EEXIST] = NFS3ERR_EXIST,
+	[EXDEV] = NFS3ERR_XDEV,
+	[ENODEV] = NFS3ERR_NODEV,
+	[ENOTDIR] = NFS3ERR_NOTDIR,
+	[EISDIR] = NFS3ERR_ISDIR,
+	[EINVAL] = NFS3ERR_INVAL,
+	[EFBIG] = NFS3ERR_FBIG,
+	[ENOSPC] = NFS3ERR_NOSPC,
+	[EROFS] = NFS3ERR_ROFS,
+	[EMLINK] = NFS3ERR_MLINK,
+	[ENAMETOOLONG] = NFS3ERR_NAMETOOLONG,
+	[ENOTEMPTY] = NFS3ERR_NOTEMPTY,
+	[EDQUOT] = NFS3ERR_DQUOT,
+	[ESTALE] = NFS3ERR_STALE,
+	[EBADFD] = NFS3ERR_BADHANDLE,
+	[EBADE] = NFS3ERR_NOT_SYNC,
+	[EOPNOTSUPP] = NFS3ERR_NOTSUPP,
+	[ENOBUFS] = NFS3ERR_TOOSMALL,
+	[EMEDIUMTYPE] = NFS3ERR_BADTYPE,
+	/* It may well go better in a while, and the client will try again. */
+	[EAGAIN] = NFS3ERR_JUKEBOX,
+	[EINPROGRESS] = NFS3ERR_JUKEBOX,
+	[EINTR] = NFS3ERR_JUKEBOX,
+	[EBUSY] = NFS3ERR_JUKEBOX,
+	[ENOMEM] = NFS3ERR_JUKEBOX,
+	[EMFILE] = NFS3ERR_JUKEBOX,
+	[ENFILE] = NFS3ERR_JUKEBOX,
+};
+
+static const mountstat3 mount3_statuses[] = {
+	[EPERM] = MNT3ERR_PERM,         [ENOENT] = MNT3ERR_NOENT,
+	[EACCES] = MNT3ERR_ACCES,       [ENOTDIR] = MNT3ERR_NOTDIR,
+	[EINVAL] = MNT3ERR_INVAL,       [ENAMETOOLONG] = MNT3ERR_NAMETOOLONG,
+	[EAGAIN] = MNT3ERR_SERVERFAULT, [ENOMEM] = MNT3ERR_SERVERFAULT,
+	[EMFILE] = MNT3ERR_SERVERFAULT, [ENFILE] = MNT3ERR_SERVERFAULT,
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 nfsstat3 nfsd_status_nfs3(int err)
 {
-	switch (-err) {
-	case 0:
+	const size_t n = (size_t)-err;
+
+	if (err == 0)
 		return NFS3_OK;
-	case EPERM:
-		return NFS3ERR_PERM;
-	case ENOENT:
-		return NFS3ERR_NOENT;
-	case ENXIO:
-		return NFS3ERR_NXIO;
-	case EACCES:
-		return NFS3ERR_ACCES;
-	case EEXIST:
-		return NFS3ERR_EXIST;
-	case EXDEV:
-		return NFS3ERR_XDEV;
-	case ENODEV:
-		return NFS3ERR_NODEV;
-	case ENOTDIR:
-		return NFS3ERR_NOTDIR;
-	case EISDIR:
-		return NFS3ERR_ISDIR;
-	case EINVAL:
-		return NFS3ERR_INVAL;
-	case EFBIG:
-		return NFS3ERR_FBIG;
-	case ENOSPC:
-		return NFS3ERR_NOSPC;
-	case EROFS:
-		return NFS3ERR_ROFS;
-	case EMLINK:
-		return NFS3ERR_MLINK;
-	case ENAMETOOLONG:
-		return NFS3ERR_NAMETOOLONG;
-	case ENOTEMPTY:
-		return NFS3ERR_NOTEMPTY;
-	case EDQUOT:
-		return NFS3ERR_DQUOT;
-	case ESTALE:
-		return NFS3ERR_STALE;
-	case EBADFD:
-		return NFS3ERR_BADHANDLE;
-	case EBADE:
-		return NFS3ERR_NOT_SYNC;
-	case EOPNOTSUPP:
-		return NFS3ERR_NOTSUPP;
-	case ENOBUFS:
-		return NFS3ERR_TOOSMALL;
-	case EMEDIUMTYPE:
-		return NFS3ERR_BADTYPE;
-	/* It may well go better in a while, and the client will try again. */
-	case EAGAIN:
-	case EINPROGRESS:
-	case EINTR:
-	case EBUSY:
-	case ENOMEM:
-	case EMFILE:
-	case ENFILE:
-		return NFS3ERR_JUKEBOX;
-	default:
+	if (n >= COUNT(nfs3_statuses) || nfs3_statuses[n] == NFS3_OK)
 		return NFS3ERR_IO;
-	}
+	return nfs3_statuses[n];
 }
 
 mountstat3 nfsd_status_mount3(int err)
 {
-	switch (-err) {
-	case 0:
+	const size_t n = (size_t)-err;
+
+	if (err == 0)
 		return MNT3_OK;
-	case EPERM:
-		return MNT3ERR_PERM;
-	case ENOENT:
-		return MNT3ERR_NOENT;
-	case EACCES:
-		return MNT3ERR_ACCES;
-	case ENOTDIR:
-		return MNT3ERR_NOTDIR;
-	case EINVAL:
-		return MNT3ERR_INVAL;
-	case ENAMETOOLONG:
-		return MNT3ERR_NAMETOOLONG;
-	case EAGAIN:
-	case ENOMEM:
-	case EMFILE:
-	case ENFILE:
-		return MNT3ERR_SERVERFAULT;
-	default:
+	if (n >= COUNT(mount3_statuses) || mount3_statuses[n] == MNT3_OK)
 		return MNT3ERR_IO;
-	}
+	return mount3_statuses[n];
 }
 
 uint32_t nfsd_status_mount1(int err)
