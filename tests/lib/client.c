@@ -1,0 +1,294 @@
+#include "config.h"
+
+#include "tests/lib/client.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+#include <rpc/rpc.h>
+
+#define TIMEOUT_SECONDS 20
+#define LAST_FRAGMENT 0x80000000u
+
+/*
+ * libtirpc throws padding away into a static buffer that nobody reads: no race
+ * worth a report of ThreadSanitizer, which asks here.
+ */
+const char *__tsan_default_suppressions(void);
+
+const char *__tsan_default_suppressions(void)
+{
+	return "race:libtirpc.so";
+}
+
+/* What a call decoded to, to be freed at the end. */
+struct client_result {
+	struct client_result *next;
+	xdrproc_t decode;
+	size_t bytes; /* on the wire */
+	void *value;
+};
+
+struct client *client_new(int fd)
+{
+	const struct timeval timeout = { .tv_sec = TIMEOUT_SECONDS };
+	struct client *client = calloc(1, sizeof(*client));
+	int type = 0;
+	socklen_t len = sizeof(type);
+
+	ck_assert_ptr_nonnull(client);
+	client->args = malloc(CLIENT_MAX_BYTES);
+	client->results = malloc(CLIENT_MAX_BYTES);
+	client->record = malloc(CLIENT_MAX_BYTES);
+	ck_assert(client->args && client->results && client->record);
+	client->fd = fd;
+	ck_assert_int_eq(getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len), 0);
+	client->datagram = type == SOCK_DGRAM;
+	client->xid = 0x76656e00;
+	client->flavor = AUTH_SYS;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+	return client;
+}
+
+void client_free(struct client *client)
+{
+	if (client == NULL)
+		return;
+	while (client->kept != NULL) {
+		struct client_result *result = client->kept;
+
+		client->kept = result->next;
+		xdr_free(result->decode, result->value);
+		free(result->value);
+		free(result);
+	}
+	close(client->fd);
+	free(client->args);
+	free(client->results);
+	free(client->record);
+	free(client);
+}
+
+void client_become(struct client *client, uint32_t uid, uint32_t gid)
+{
+	client->flavor = AUTH_SYS;
+	client->uid = uid;
+	client->gid = gid;
+	client->ngids = 0;
+}
+
+/* ---- sending ------------------------------------------------------------ */
+
+static void put(unsigned char **p, uint32_t value)
+{
+	value = htonl(value);
+	memcpy(*p, &value, 4);
+	*p += 4;
+}
+
+static void put_credential(struct client *client, unsigned char **p)
+{
+	put(p, client->flavor);
+	if (client->flavor != AUTH_SYS) {
+		put(p, 0);
+		return;
+	}
+	put(p, 4 * (6 + client->ngids));
+	put(p, 0); /* stamp */
+	put(p, 4); /* machine */
+	memcpy(*p, "test", 4);
+	*p += 4;
+	put(p, client->uid);
+	put(p, client->gid);
+	put(p, client->ngids);
+	for (uint32_t i = 0; i < client->ngids; i++)
+		put(p, client->gids[i]);
+}
+
+static void send_all(int fd, const unsigned char *bytes, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
+
+		ck_assert_msg(n > 0, "send: %s", strerror(errno));
+		bytes += n;
+		len -= (size_t)n;
+	}
+}
+
+void client_send(struct client *client, uint32_t prog, uint32_t vers,
+                 uint32_t proc, const void *args, size_t len)
+{
+	unsigned char *record = malloc(512 + len), *p = record + 4;
+
+	ck_assert_ptr_nonnull(record);
+	put(&p, ++client->xid);
+	put(&p, CALL);
+	put(&p, RPC_MSG_VERSION);
+	put(&p, prog);
+	put(&p, vers);
+	put(&p, proc);
+	put_credential(client, &p);
+	put(&p, AUTH_NONE); /* verifier */
+	put(&p, 0);
+	if (len > 0)
+		memcpy(p, args, len);
+	p += len;
+
+	len = (size_t)(p - record);
+	p = record;
+	put(&p, LAST_FRAGMENT | (uint32_t)(len - 4));
+	if (client->datagram)
+		send_all(client->fd, p, len - 4);
+	else
+		send_all(client->fd, record, len);
+	free(record);
+}
+
+/* ---- receiving ---------------------------------------------------------- */
+
+static void receive_all(int fd, unsigned char *bytes, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = recv(fd, bytes, len, 0);
+
+		ck_assert_msg(n != 0, "connection closed");
+		ck_assert_msg(n > 0, "receive: %s", strerror(errno));
+		bytes += n;
+		len -= (size_t)n;
+	}
+}
+
+static uint32_t get(const unsigned char **p)
+{
+	uint32_t value;
+
+	memcpy(&value, *p, 4);
+	*p += 4;
+	return ntohl(value);
+}
+
+static size_t receive_datagram(int fd, unsigned char *record)
+{
+	ssize_t n = recv(fd, record, CLIENT_MAX_BYTES, 0);
+
+	ck_assert_msg(n > 0, "receive: %s", strerror(errno));
+	return (size_t)n;
+}
+
+/* A record of any number of fragments. */
+static size_t receive_record(int fd, unsigned char *record)
+{
+	uint32_t mark = 0;
+	size_t len = 0;
+
+	while ((mark & LAST_FRAGMENT) == 0) {
+		unsigned char header[4];
+		const unsigned char *p = header;
+
+		receive_all(fd, header, sizeof(header));
+		mark = get(&p);
+		ck_assert_uint_le(len + (mark & ~LAST_FRAGMENT),
+		                  CLIENT_MAX_BYTES);
+		receive_all(fd, record + len, mark & ~LAST_FRAGMENT);
+		len += mark & ~LAST_FRAGMENT;
+	}
+	return len;
+}
+
+struct client_reply client_receive(struct client *client, uint32_t xid,
+                                   void *results)
+{
+	unsigned char *record = client->record;
+	const unsigned char *p = record;
+	struct client_reply reply = { 0 };
+	size_t len;
+
+	len = client->datagram ? receive_datagram(client->fd, record)
+	                       : receive_record(client->fd, record);
+	ck_assert_uint_ge(len, 20);
+	ck_assert_uint_eq(get(&p), xid);
+	ck_assert_uint_eq(get(&p), REPLY);
+	reply.denied = get(&p) != MSG_ACCEPTED;
+	if (!reply.denied) {
+		get(&p); /* flavor of the verifier */
+		ck_assert_uint_eq(get(&p), 0);
+	}
+	reply.stat = get(&p);
+	if ((!reply.denied && reply.stat == PROG_MISMATCH) ||
+	    (reply.denied && reply.stat == RPC_MISMATCH)) {
+		reply.low = get(&p);
+		reply.high = get(&p);
+	} else if (reply.denied) {
+		reply.low = get(&p);
+	}
+	reply.len = len - (size_t)(p - record);
+	if (results != NULL)
+		memcpy(results, p, reply.len);
+	return reply;
+}
+
+bool client_is_closed(struct client *client)
+{
+	struct pollfd poll_fd = { .fd = client->fd, .events = POLLIN };
+	char byte;
+
+	if (poll(&poll_fd, 1, TIMEOUT_SECONDS * 1000) != 1)
+		return false;
+	return recv(client->fd, &byte, 1, MSG_PEEK) <= 0;
+}
+
+/* ---- calls from end to end ---------------------------------------------- */
+
+void *client_call_bytes(struct client *client, uint32_t prog, uint32_t vers,
+                        uint32_t proc, const void *args, size_t len,
+                        xdrproc_t decode, size_t size)
+{
+	struct client_result *result = calloc(1, sizeof(*result));
+	struct client_reply reply;
+	XDR xdr;
+
+	ck_assert_ptr_nonnull(result);
+	result->decode = decode;
+	result->value = calloc(1, size == 0 ? 1 : size);
+	ck_assert_ptr_nonnull(result->value);
+	result->next = client->kept;
+	client->kept = result;
+
+	client_send(client, prog, vers, proc, args, len);
+	reply = client_receive(client, client->xid, client->results);
+	ck_assert_msg(!reply.denied && reply.stat == SUCCESS,
+	              "program %u procedure %u: %s, %u", prog, proc,
+	              reply.denied ? "denied" : "not done", reply.stat);
+	result->bytes = reply.len;
+	xdrmem_create(&xdr, client->results, (u_int)reply.len, XDR_DECODE);
+	ck_assert_msg(decode(&xdr, result->value),
+	              "program %u procedure %u: results are garbage", prog,
+	              proc);
+	ck_assert_uint_eq(xdr_getpos(&xdr), reply.len);
+	return result->value;
+}
+
+void *client_call(struct client *client, uint32_t prog, uint32_t vers,
+                  uint32_t proc, xdrproc_t encode, const void *args,
+                  xdrproc_t decode, size_t size)
+{
+	XDR xdr;
+
+	xdrmem_create(&xdr, client->args, CLIENT_MAX_BYTES, XDR_ENCODE);
+	ck_assert(encode(&xdr, args));
+	return client_call_bytes(client, prog, vers, proc, client->args,
+	                         xdr_getpos(&xdr), decode, size);
+}
+
+size_t client_result_bytes(const struct client *client)
+{
+	return client->kept->bytes;
+}

@@ -1,0 +1,204 @@
+#include "config.h"
+
+#include "tests/lib/daemon.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAX_ARGUMENTS 32
+
+/* Sanitizers make it slow. */
+#define DEADLINE_MS 20000
+
+static void sleep_ms(long ms)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000 }, NULL);
+}
+
+/* ---- its directory ------------------------------------------------------- */
+
+char *daemon_path(const struct daemon *daemon, const char *name,
+                  char path[PATH_MAX])
+{
+	int n = snprintf(path, PATH_MAX, "%s/%s", daemon->top, name);
+
+	ck_assert_int_lt(n, PATH_MAX);
+	return path;
+}
+
+void daemon_mkdir(const struct daemon *daemon, const char *name)
+{
+	char path[PATH_MAX];
+
+	ck_assert_int_eq(mkdir(daemon_path(daemon, name, path), 0755), 0);
+}
+
+void daemon_write(const struct daemon *daemon, const char *name,
+                  const char *contents)
+{
+	char path[PATH_MAX];
+	FILE *file = fopen(daemon_path(daemon, name, path), "we");
+
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_ge(fputs(contents, file), 0);
+	ck_assert_int_eq(fclose(file), 0);
+}
+
+struct daemon *daemon_new(void)
+{
+	struct daemon *daemon = calloc(1, sizeof(*daemon));
+	const char *tmp = getenv("TMPDIR");
+	int n;
+
+	ck_assert_ptr_nonnull(daemon);
+	umask(022);
+	n = snprintf(daemon->top, sizeof(daemon->top), "%s/veneer-test-XXXXXX",
+	             tmp != NULL ? tmp : "/tmp");
+	ck_assert_uint_lt((size_t)n, sizeof(daemon->top));
+	ck_assert_ptr_nonnull(mkdtemp(daemon->top));
+	daemon_mkdir(daemon, "lower");
+	daemon_mkdir(daemon, "upper");
+	daemon_mkdir(daemon, "work");
+	return daemon;
+}
+
+static int remove_one(const char *path, const struct stat *stat, int type,
+                      struct FTW *ftw)
+{
+	(void)stat;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+void daemon_free(struct daemon *daemon)
+{
+	if (daemon->pid != 0)
+		daemon_end(daemon, SIGKILL);
+	nftw(daemon->top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	free(daemon);
+}
+
+/* ---- the process --------------------------------------------------------- */
+
+/* With both outputs to `fd`, which stays the caller's. */
+static pid_t spawn(const char *const arguments[], int fd)
+{
+	const char *argv[MAX_ARGUMENTS + 2] = { getenv("VENEERD") };
+	pid_t pid;
+
+	ck_assert_msg(argv[0] != NULL, "VENEERD is not set");
+	for (size_t i = 0; arguments[i] != NULL; i++) {
+		ck_assert_uint_lt(i, MAX_ARGUMENTS);
+		argv[i + 1] = arguments[i];
+	}
+	pid = fork();
+	ck_assert_int_ne(pid, -1);
+	if (pid != 0)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	dup2(fd, STDOUT_FILENO);
+	dup2(fd, STDERR_FILENO);
+	execv(argv[0], (char *const *)argv);
+	_exit(127);
+}
+
+static int wait_for(pid_t pid)
+{
+	int status = 0;
+
+	for (int ms = 0; ms < DEADLINE_MS; ms += 5) {
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			return status;
+		sleep_ms(5);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	ck_abort_msg("veneerd does not end");
+}
+
+static int open_log(const struct daemon *daemon)
+{
+	char path[PATH_MAX];
+	int fd = open(daemon_path(daemon, "log", path),
+	              O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	ck_assert_int_ge(fd, 0);
+	return fd;
+}
+
+/* Until the log says that it serves, and where. */
+static void wait_until_ready(struct daemon *daemon, int log)
+{
+	static const char ready[] =
+		"serving " DAEMON_EXPORT " on 127.0.0.1 port ";
+	char text[4096];
+	const char *found = NULL;
+
+	for (int ms = 0; found == NULL || strchr(found, '\n') == NULL;
+	     ms += 5) {
+		ssize_t n = pread(log, text, sizeof(text) - 1, 0);
+
+		text[n < 0 ? 0 : n] = '\0';
+		ck_assert_msg(waitpid(daemon->pid, NULL, WNOHANG) == 0,
+		              "veneerd has ended: %s", text);
+		ck_assert_msg(ms < DEADLINE_MS, "veneerd is late: %s", text);
+		found = strstr(text, ready);
+		sleep_ms(5);
+	}
+	daemon->port = (uint16_t)atoi(found + strlen(ready));
+}
+
+void daemon_start(struct daemon *daemon, const char *options)
+{
+	char layers[1024], port[8];
+	const char *const arguments[] = { "-p",        port,    "-b",
+		                          "127.0.0.1", "-o",    layers,
+		                          "-o",        options, DAEMON_EXPORT,
+		                          NULL };
+	int log = open_log(daemon);
+
+	snprintf(port, sizeof(port), "%u", daemon->port);
+	snprintf(layers, sizeof(layers),
+	         "lowerdir=%1$s/lower,upperdir=%1$s/upper,workdir=%1$s/work",
+	         daemon->top);
+	daemon->pid = spawn(arguments, log);
+	wait_until_ready(daemon, log);
+	close(log);
+}
+
+int daemon_end(struct daemon *daemon, int signal)
+{
+	pid_t pid = daemon->pid;
+
+	daemon->pid = 0;
+	ck_assert_int_eq(kill(pid, signal), 0);
+	return wait_for(pid);
+}
+
+int daemon_run(const char *const arguments[], char *text, size_t size)
+{
+	FILE *output = tmpfile();
+	size_t n;
+	int status;
+
+	ck_assert_ptr_nonnull(output);
+	status = wait_for(spawn(arguments, fileno(output)));
+	rewind(output);
+	n = fread(text, 1, size - 1, output);
+	text[n] = '\0';
+	fclose(output);
+	ck_assert_msg(WIFEXITED(status), "a signal ended it: %s", text);
+	return WEXITSTATUS(status);
+}

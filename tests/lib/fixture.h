@@ -1,0 +1,78 @@
+/*
+ * A real server in this process, over layers in a directory of its own, and a
+ * client at the other end of a socket pair.
+ *
+ * Layers are prepared between fixture_new and fixture_start, through the paths
+ * here; lower0 is the top. The server can be stopped and started again.
+ */
+#ifndef VENEER_TESTS_LIB_FIXTURE_H
+#define VENEER_TESTS_LIB_FIXTURE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "server/log.h"
+#include "server/options.h"
+#include "server/server.h"
+#include "tests/lib/client.h"
+
+#define FIXTURE_EXPORT "/export"
+
+/* What most tests want: root is root, and any port will do. */
+#define FIXTURE_OPTIONS "insecure,no_root_squash,async"
+
+/*
+ * Can the server give files to their makers? Not without root, for now: then
+ * this says so on standard output, and the suite is to be skipped.
+ */
+bool fixture_can_chown(void);
+
+struct fixture {
+	char top[64]; /* a temporary directory that holds all below */
+	int topfd;
+	struct nfsd_log log;
+	struct nfsd_options options;
+	struct nfsd_server *server;
+	struct client *client;
+};
+
+/* Directories lower0, lower1 (as many as `lowers`), upper, work and state. */
+struct fixture *fixture_new(unsigned lowers);
+
+/* Ends everything and removes the directories. NULL is fine. */
+void fixture_free(struct fixture *fixture);
+
+/*
+ * Serve the layers with these options besides; "ro" leaves the upper out
+ * altogether. With `listen`, on 127.0.0.1 and a free port too.
+ */
+void fixture_start(struct fixture *fixture, const char *options, bool listen);
+void fixture_stop(struct fixture *fixture);
+
+/* Another client of the running server. To be freed. */
+struct client *fixture_connect(struct fixture *fixture);
+
+/*
+ * A client by TCP of a fixture that listens, from a privileged port or another;
+ * NULL where this user cannot have one.
+ */
+struct client *fixture_connect_tcp(struct fixture *fixture, bool privileged);
+
+/* A client by UDP of a fixture that listens. */
+struct client *fixture_connect_udp(struct fixture *fixture);
+
+/* ---- preparing and looking at layers, by paths below the top -------------- */
+
+void fixture_mkdir(struct fixture *fixture, const char *path, mode_t mode);
+void fixture_write(struct fixture *fixture, const char *path, const char *text,
+                   mode_t mode);
+void fixture_symlink(struct fixture *fixture, const char *path,
+                     const char *target);
+bool fixture_exists(struct fixture *fixture, const char *path);
+
+/* That the file holds this text, and nothing else. */
+void fixture_assert_text(struct fixture *fixture, const char *path,
+                         const char *text);
+
+#endif

@@ -1,0 +1,178 @@
+#include "config.h"
+
+#include <check.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "tests/lib/fixture.h"
+#include "tests/lib/nfs.h"
+
+#define MIB (1u << 20)
+#define CHUNK 65536
+
+static struct fixture *fixture;
+static struct client *client;
+static nfs_fh3 root;
+static char data[CHUNK];
+
+static void reopen_top(void)
+{
+	close(fixture->topfd);
+	fixture->topfd = open(fixture->top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_ge(fixture->topfd, 0);
+}
+
+/* Layers on a filesystem of two mebibytes, half of one being in the lower. */
+static void setup(void)
+{
+	fixture = fixture_new(0);
+	ck_assert_int_eq(mount("tmpfs", fixture->top, "tmpfs", 0,
+	                       "size=2m,mode=755"),
+	                 0);
+	reopen_top();
+	fixture_mkdir(fixture, "lower0", 0755);
+	fixture_mkdir(fixture, "upper", 0755);
+	fixture_mkdir(fixture, "work", 0755);
+	fixture_write(fixture, "lower0/small", "text", 0644);
+	fixture_write(fixture, "lower0/large", "", 0644);
+	memset(data, 'd', sizeof(data));
+	for (int i = 0; i < 8; i++) {
+		int fd = openat(fixture->topfd, "lower0/large",
+		                O_WRONLY | O_APPEND | O_CLOEXEC);
+
+		ck_assert_int_eq(write(fd, data, CHUNK), CHUNK);
+		close(fd);
+	}
+	fixture_start(fixture, FIXTURE_OPTIONS, false);
+	client = fixture->client;
+	root = nfs_root(client);
+}
+
+static void teardown(void)
+{
+	fixture_stop(fixture);
+	close(fixture->topfd);
+	fixture->topfd = -1;
+	umount2(fixture->top, MNT_DETACH);
+	reopen_top();
+	fixture_free(fixture);
+}
+
+/* Write to a new file until nothing fits any more: its size. */
+static uint64_t fill(nfs_fh3 file)
+{
+	uint64_t offset = 0;
+	WRITE3res *res;
+
+	for (;;) {
+		ck_assert_uint_le(offset, 2 * MIB);
+		res = nfs_write(client, file, offset, data, CHUNK, FILE_SYNC);
+		if (res->status != NFS3_OK)
+			break;
+		offset += res->WRITE3res_u.resok.count;
+	}
+	ck_assert_int_eq(res->status, NFS3ERR_NOSPC);
+	nfs_assert_attr(&res->WRITE3res_u.resfail.file_wcc.after,
+	                nfs_attributes(client, file).fileid);
+	return offset;
+}
+
+START_TEST(a_write_that_finds_no_room_is_told_so)
+{
+	nfs_fh3 file = nfs_new_file(client, root, "new", 0644);
+	uint64_t size = fill(file);
+
+	ck_assert_uint_ge(size, MIB / 2);
+	ck_assert_uint_eq(nfs_attributes(client, file).size, size);
+}
+END_TEST
+
+START_TEST(a_copy_up_that_finds_no_room_leaves_the_file_as_it_was)
+{
+	nfs_fh3 large = nfs_find(client, root, "large");
+	nfs_fh3 file = nfs_new_file(client, root, "new", 0644);
+	READ3res *read;
+
+	fill(file);
+	ck_assert_int_eq(nfs_write(client, large, 0, "x", 1, FILE_SYNC)->status,
+	                 NFS3ERR_NOSPC);
+	ck_assert_uint_eq(nfs_attributes(client, large).size, MIB / 2);
+	read = nfs_read(client, large, 0, CHUNK);
+	ck_assert_int_eq(read->status, NFS3_OK);
+	ck_assert_mem_eq(read->READ3res_u.resok.data.data_val, data, CHUNK);
+	ck_assert(!fixture_exists(fixture, "upper/large"));
+}
+END_TEST
+
+START_TEST(with_room_again_all_goes_on)
+{
+	nfs_fh3 large = nfs_find(client, root, "large");
+	nfs_fh3 file = nfs_new_file(client, root, "new", 0644);
+	READ3res *read;
+
+	fill(file);
+	ck_assert_int_eq(nfs_write(client, large, 0, "x", 1, FILE_SYNC)->status,
+	                 NFS3ERR_NOSPC);
+	ck_assert_int_eq(nfs_remove(client, root, "new")->status, NFS3_OK);
+	ck_assert_int_eq(nfs_write(client, large, 0, "x", 1, FILE_SYNC)->status,
+	                 NFS3_OK);
+	read = nfs_read(client, large, 0, 3);
+	ck_assert_mem_eq(read->READ3res_u.resok.data.data_val, "xdd", 3);
+	ck_assert_uint_eq(nfs_attributes(client, large).size, MIB / 2);
+}
+END_TEST
+
+START_TEST(reading_and_listing_need_no_room)
+{
+	nfs_fh3 file = nfs_new_file(client, root, "new", 0644);
+
+	fill(file);
+	nfs_assert_text(client, nfs_find(client, root, "small"), "text");
+	ck_assert_int_eq(nfs_readdirplus(client, root, 0, 8192, 8192)->status,
+	                 NFS3_OK);
+}
+END_TEST
+
+/* Mounting takes root, and a machine that lets root do it. */
+static bool can_mount(void)
+{
+	char top[] = "/tmp/veneer-test-XXXXXX";
+	bool can;
+
+	if (mkdtemp(top) == NULL)
+		return false;
+	can = mount("tmpfs", top, "tmpfs", 0, "size=1m") == 0;
+	if (can)
+		umount2(top, MNT_DETACH);
+	rmdir(top);
+	return can;
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("full_disk");
+	TCase *tcase = tcase_create("full_disk");
+	SRunner *runner;
+	int failed;
+
+	if (!can_mount()) {
+		puts("this user cannot mount a tmpfs");
+		return 77;
+	}
+	tcase_set_timeout(tcase, 60);
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, a_write_that_finds_no_room_is_told_so);
+	tcase_add_test(tcase,
+	               a_copy_up_that_finds_no_room_leaves_the_file_as_it_was);
+	tcase_add_test(tcase, with_room_again_all_goes_on);
+	tcase_add_test(tcase, reading_and_listing_need_no_room);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,303 @@
+#include "config.h"
+
+#include "server/export.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <rpc/auth.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/fake_ovl.h"
+
+static struct ovl one, two, three;
+static struct nfsd_exports *exports;
+static const struct nfsd_access defaults = {
+	.secure = true,
+	.root_squash = true,
+	.anonuid = NFSD_ANONYMOUS_ID,
+	.anongid = NFSD_ANONYMOUS_ID,
+};
+
+static void setup(void)
+{
+	one = (struct ovl){ .id = 1 };
+	two = (struct ovl){ .id = 2 };
+	three = (struct ovl){ .id = 3 };
+	exports = nfsd_exports_new();
+	ck_assert_ptr_nonnull(exports);
+}
+
+static void teardown(void)
+{
+	nfsd_exports_free(exports);
+}
+
+static int add(const char *path, struct ovl *fs)
+{
+	return nfsd_exports_add(exports, path, fs, &defaults);
+}
+
+static void assert_found(const char *path, struct ovl *fs, const char *rest)
+{
+	const char *below = NULL;
+	const struct nfsd_export *export;
+
+	export = nfsd_exports_by_path(exports, path, &below);
+	ck_assert_ptr_nonnull(export);
+	ck_assert_ptr_eq(export->fs, fs);
+	ck_assert_str_eq(below, rest);
+}
+
+static void assert_not_found(const char *path)
+{
+	const char *below;
+
+	ck_assert_ptr_null(nfsd_exports_by_path(exports, path, &below));
+}
+
+/* ---- the table ---------------------------------------------------------- */
+
+START_TEST(an_export_is_found_by_its_id)
+{
+	ck_assert_int_eq(add("/one", &one), 0);
+	ck_assert_int_eq(add("/two", &two), 0);
+	ck_assert_ptr_eq(nfsd_exports_by_id(exports, 2)->fs, &two);
+	ck_assert_ptr_null(nfsd_exports_by_id(exports, 3));
+}
+END_TEST
+
+START_TEST(a_path_or_an_id_is_given_once)
+{
+	struct ovl twin = { .id = 1 };
+
+	ck_assert_int_eq(add("/one", &one), 0);
+	ck_assert_int_eq(add("/one", &two), -EEXIST);
+	ck_assert_int_eq(add("/other", &twin), -EEXIST);
+	ck_assert_uint_eq(nfsd_exports_count(exports), 1);
+	ck_assert_uint_eq(two.closed, 0);
+}
+END_TEST
+
+START_TEST(a_path_below_an_export_is_of_that_export)
+{
+	ck_assert_int_eq(add("/srv/img", &one), 0);
+	assert_found("/srv/img", &one, "");
+	assert_found("/srv/img/a/b", &one, "a/b");
+	assert_not_found("/srv/image");
+	assert_not_found("/srv");
+	assert_not_found("/");
+}
+END_TEST
+
+START_TEST(the_nearest_export_counts)
+{
+	ck_assert_int_eq(add("/srv/img", &two), 0);
+	ck_assert_int_eq(add("/", &one), 0);
+	ck_assert_int_eq(add("/srv", &three), 0);
+	assert_found("/srv/img/x", &two, "x");
+	assert_found("/srv/imgs", &three, "imgs");
+	assert_found("/srv", &three, "");
+	assert_found("/usr/lib", &one, "usr/lib");
+	assert_found("/", &one, "");
+}
+END_TEST
+
+START_TEST(the_table_closes_what_it_owns)
+{
+	ck_assert_int_eq(add("/one", &one), 0);
+	ck_assert_int_eq(add("/two", &two), 0);
+	nfsd_exports_free(exports);
+	exports = NULL;
+	ck_assert_uint_eq(one.closed, 1);
+	ck_assert_uint_eq(two.closed, 1);
+	ck_assert_uint_eq(three.closed, 0);
+}
+END_TEST
+
+/* ---- who may call --------------------------------------------------------- */
+
+static bool admits4(bool secure, uint16_t port)
+{
+	const struct nfsd_export export = { .access.secure = secure };
+	const struct sockaddr_in peer = { .sin_family = AF_INET,
+		                          .sin_port = htons(port) };
+
+	return nfsd_export_admits(&export, (const struct sockaddr *)&peer);
+}
+
+static bool admits6(bool secure, uint16_t port)
+{
+	const struct nfsd_export export = { .access.secure = secure };
+	const struct sockaddr_in6 peer = { .sin6_family = AF_INET6,
+		                           .sin6_port = htons(port) };
+
+	return nfsd_export_admits(&export, (const struct sockaddr *)&peer);
+}
+
+START_TEST(a_secure_export_admits_ports_below_1024)
+{
+	ck_assert(admits4(true, 1023));
+	ck_assert(!admits4(true, 1024));
+	ck_assert(!admits4(true, 65535));
+	ck_assert(admits6(true, 1023));
+	ck_assert(!admits6(true, 1024));
+}
+END_TEST
+
+START_TEST(an_insecure_export_admits_any_port)
+{
+	ck_assert(admits4(false, 1023));
+	ck_assert(admits4(false, 65535));
+	ck_assert(admits6(false, 65535));
+}
+END_TEST
+
+START_TEST(a_local_socket_is_admitted)
+{
+	const struct nfsd_export export = { .access.secure = true };
+	const struct sockaddr peer = { .sa_family = AF_UNIX };
+
+	ck_assert(nfsd_export_admits(&export, &peer));
+}
+END_TEST
+
+/* ---- squashing ------------------------------------------------------------ */
+
+static uint32_t groups[ORPC_MAX_GIDS];
+
+static struct ovl_caller squash(struct nfsd_access access,
+                                struct orpc_cred cred)
+{
+	const struct nfsd_export export = { .access = access };
+	struct ovl_caller caller = { 0 };
+
+	nfsd_export_squash(&export, &cred, &caller, groups);
+	return caller;
+}
+
+static struct orpc_cred user(uint32_t uid, uint32_t gid)
+{
+	return (struct orpc_cred){ .flavor = AUTH_SYS, .uid = uid, .gid = gid };
+}
+
+START_TEST(a_user_stays_with_his_groups)
+{
+	struct orpc_cred cred = user(1000, 100);
+	struct ovl_caller caller;
+
+	cred.ngids = ORPC_MAX_GIDS;
+	for (uint32_t i = 0; i < ORPC_MAX_GIDS; i++)
+		cred.gids[i] = 500 + i;
+	caller = squash(defaults, cred);
+	ck_assert_uint_eq(caller.uid, 1000);
+	ck_assert_uint_eq(caller.gid, 100);
+	ck_assert_uint_eq(caller.ngroups, ORPC_MAX_GIDS);
+	for (uint32_t i = 0; i < ORPC_MAX_GIDS; i++)
+		ck_assert_uint_eq(caller.groups[i], 500 + i);
+}
+END_TEST
+
+START_TEST(root_squash_takes_uid_0_and_gid_0_everywhere)
+{
+	struct orpc_cred cred = user(0, 0);
+	struct ovl_caller caller;
+
+	cred.ngids = 2;
+	cred.gids[0] = 0;
+	cred.gids[1] = 7;
+	caller = squash(defaults, cred);
+	ck_assert_uint_eq(caller.uid, NFSD_ANONYMOUS_ID);
+	ck_assert_uint_eq(caller.gid, NFSD_ANONYMOUS_ID);
+	ck_assert_uint_eq(caller.ngroups, 2);
+	ck_assert_uint_eq(caller.groups[0], NFSD_ANONYMOUS_ID);
+	ck_assert_uint_eq(caller.groups[1], 7);
+}
+END_TEST
+
+START_TEST(no_root_squash_leaves_root)
+{
+	struct nfsd_access access = defaults;
+	struct ovl_caller caller;
+
+	access.root_squash = false;
+	caller = squash(access, user(0, 0));
+	ck_assert_uint_eq(caller.uid, 0);
+	ck_assert_uint_eq(caller.gid, 0);
+}
+END_TEST
+
+START_TEST(all_squash_takes_everybody_and_his_groups)
+{
+	struct nfsd_access access = { .all_squash = true,
+		                      .anonuid = 33,
+		                      .anongid = 44 };
+	struct orpc_cred cred = user(1000, 100);
+	struct ovl_caller caller;
+
+	cred.ngids = 1;
+	cred.gids[0] = 27;
+	caller = squash(access, cred);
+	ck_assert_uint_eq(caller.uid, 33);
+	ck_assert_uint_eq(caller.gid, 44);
+	ck_assert_uint_eq(caller.ngroups, 0);
+}
+END_TEST
+
+START_TEST(a_call_without_credential_is_anonymous)
+{
+	struct nfsd_access access = defaults;
+	struct ovl_caller caller;
+
+	access.root_squash = false;
+	caller = squash(access, (struct orpc_cred){ .flavor = AUTH_NONE });
+	ck_assert_uint_eq(caller.uid, NFSD_ANONYMOUS_ID);
+	ck_assert_uint_eq(caller.gid, NFSD_ANONYMOUS_ID);
+	ck_assert_uint_eq(caller.ngroups, 0);
+}
+END_TEST
+
+/* chown(2) takes it for "leave alone": nobody may have it. */
+START_TEST(the_highest_id_is_nobodys)
+{
+	struct nfsd_access access = defaults;
+	struct ovl_caller caller;
+
+	access.root_squash = false;
+	caller = squash(access, user(UINT32_MAX, UINT32_MAX));
+	ck_assert_uint_eq(caller.uid, NFSD_ANONYMOUS_ID);
+	ck_assert_uint_eq(caller.gid, NFSD_ANONYMOUS_ID);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("export");
+	TCase *tcase = tcase_create("export");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, an_export_is_found_by_its_id);
+	tcase_add_test(tcase, a_path_or_an_id_is_given_once);
+	tcase_add_test(tcase, a_path_below_an_export_is_of_that_export);
+	tcase_add_test(tcase, the_nearest_export_counts);
+	tcase_add_test(tcase, the_table_closes_what_it_owns);
+	tcase_add_test(tcase, a_secure_export_admits_ports_below_1024);
+	tcase_add_test(tcase, an_insecure_export_admits_any_port);
+	tcase_add_test(tcase, a_local_socket_is_admitted);
+	tcase_add_test(tcase, a_user_stays_with_his_groups);
+	tcase_add_test(tcase, root_squash_takes_uid_0_and_gid_0_everywhere);
+	tcase_add_test(tcase, no_root_squash_leaves_root);
+	tcase_add_test(tcase, all_squash_takes_everybody_and_his_groups);
+	tcase_add_test(tcase, a_call_without_credential_is_anonymous);
+	tcase_add_test(tcase, the_highest_id_is_nobodys);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
