@@ -35,6 +35,8 @@ static int step_up(int *fd, const struct stat *here, struct stat *above)
 static bool may_contain(const struct ovl_place *outer,
                         const struct ovl_place *inner)
 {
+	if (outer->to_be_made)
+		return true; /* `outer->fd` is only above it */
 	return !strcmp(inner->what, "statedir") &&
 	       !strcmp(outer->what, "workdir");
 }
@@ -55,7 +57,7 @@ static int check_one(const struct ovl_place *places, const struct stat *stats,
                      size_t n, size_t i, char *why, size_t size)
 {
 	struct stat here = stats[i], above;
-	bool same = true;
+	bool same = !places[i].to_be_made;
 	int fd, err = 0;
 
 	fd = openat(places[i].fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);

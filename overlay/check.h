@@ -4,6 +4,7 @@
 #ifndef VENEER_OVERLAY_CHECK_H
 #define VENEER_OVERLAY_CHECK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* A directory that takes part, and what it is for. */
@@ -11,6 +12,7 @@ struct ovl_place {
 	const char *what; /* "lowerdir", "upperdir", "workdir" or "statedir" */
 	const char *path;
 	int fd;
+	bool to_be_made; /* it is not there: `fd` is of a directory above it */
 };
 
 /*

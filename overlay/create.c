@@ -298,6 +298,7 @@ int ovl_create(struct ovl *fs, const struct ovl_caller *caller,
 	err = make(fs, caller, dir, name, &making, node, &existing, change);
 	if (!existing)
 		return err;
+	ovl_change_none(fs, dir, change);
 	if (how == OVL_UNCHECKED)
 		err = take_existing(fs, caller, existing, set);
 	else if (exclusive)

@@ -27,6 +27,15 @@ struct ovl_change *ovl_change_start(struct ovl_change *change,
 	return change;
 }
 
+void ovl_change_none(struct ovl *fs, struct ovl_node *dir,
+                     struct ovl_change *change)
+{
+	if (ovl_node_attr(dir, fs->cache, true, &change->before))
+		return;
+	change->after = change->before;
+	change->has_before = change->has_after = true;
+}
+
 int ovl_edit_open(struct ovl_edit *edit, struct ovl *fs, struct ovl_node *dir,
                   struct ovl_change *change)
 {
@@ -151,7 +160,6 @@ static int link_to_tmp(struct ovl_edit *edit, int fd, const char *tmp)
 int ovl_edit_link(struct ovl_edit *edit, struct ovl_node *node,
                   const char *name)
 {
-	struct ovl_map *map = node->tree->map;
 	char tmp[OVL_TMPNAME_SIZE];
 	int fd, err;
 
@@ -163,14 +171,14 @@ int ovl_edit_link(struct ovl_edit *edit, struct ovl_node *node,
 	close(fd);
 	if (err)
 		return err;
-	/* Before another name can go: it may be all that is known. */
-	if (ovl_map_put(map, node->id.fileid, edit->dir->id.fileid, name,
-	                strlen(name)))
-		ovl_map_set_complete(map, false);
+	/* A move, lest another name go before this one is known. */
+	ovl_tree_move_begin(node->tree);
 	err = ovl_edit_place(edit, tmp, name, false);
+	if (!err && ovl_map_put(node->tree->map, node->id.fileid,
+	                        edit->dir->id.fileid, name, strlen(name)))
+		ovl_map_set_complete(node->tree->map, false);
+	ovl_tree_move_end(node->tree);
 	if (err) {
-		ovl_map_del(map, node->id.fileid, edit->dir->id.fileid, name,
-		            strlen(name));
 		ovl_workdir_discard(edit->fs->workdir, tmp);
 		return err;
 	}
@@ -243,6 +251,8 @@ void ovl_edit_unlinked(struct ovl_edit *edit, struct ovl_node *node,
 	uint64_t parent;
 	bool gone, lost;
 
+	/* Who goes through its names meanwhile may miss one. */
+	atomic_fetch_add(&edit->fs->tree.moves, 2);
 	ovl_map_del(map, node->id.fileid, edit->dir->id.fileid, name,
 	            strlen(name));
 	gone = node->indexed ? !has_name_left(edit->fs, node)

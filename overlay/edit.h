@@ -29,6 +29,13 @@ struct ovl_change *ovl_change_start(struct ovl_change *change,
                                     struct ovl_change *unasked);
 
 /*
+ * The call leaves the directory as it is: say so, lest the client think that
+ * somebody else has changed it.
+ */
+void ovl_change_none(struct ovl *fs, struct ovl_node *dir,
+                     struct ovl_change *change);
+
+/*
  * Copy the directory up, if need be, and open it. `change` may be NULL; it hears
  * of the directory's attributes. On failure there is nothing to release.
  */

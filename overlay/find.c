@@ -15,6 +15,8 @@
 
 /* Directories above one another that rows of the map are followed through. */
 #define MAX_DEPTH 4096
+/* Times that moves may come in between, before the caller is to come again. */
+#define MAX_TRIES 16
 
 /* ---- by name -------------------------------------------------------------- */
 
@@ -260,24 +262,42 @@ int ovl_find_parent(struct ovl *fs, struct ovl_node *node, bool may_wait,
 /* ---- by identity -------------------------------------------------------------- */
 
 /*
+ * Forget a row that leads elsewhere. False: it may have been a move that made it
+ * look so.
+ */
+static bool drop_row(struct ovl_tree *tree, unsigned moves, uint64_t fileid,
+                     uint64_t parent, const char *name)
+{
+	bool quiet;
+
+	pthread_mutex_lock(&tree->moving);
+	quiet = atomic_load(&tree->moves) == moves;
+	if (quiet)
+		ovl_map_del(tree->map, fileid, parent, name, strlen(name));
+	pthread_mutex_unlock(&tree->moving);
+	return quiet;
+}
+
+/*
  * The node of the tree by the rows of its map. -ENOENT: there is none that leads
- * to it. Rows that lead elsewhere are dropped.
+ * to it. Rows that lead elsewhere are dropped. -ERESTART: nothing was found, but
+ * something has moved meanwhile.
  */
 static int by_rows(struct ovl *fs, struct ovl_tree *tree, uint64_t fileid,
                    unsigned depth, struct ovl_node **node)
 {
+	unsigned moves = atomic_load(&tree->moves);
 	char name[NAME_MAX + 1];
 	struct ovl_node *dir, *got = ovl_tree_get(tree, fileid);
 	uint64_t parent;
-	unsigned i = 0;
-	int err = -ENOENT;
+	int err;
 
 	if (got) {
 		*node = got;
 		return 0;
 	}
 	while (depth < MAX_DEPTH &&
-	       ovl_map_get(tree->map, fileid, i, &parent, name)) {
+	       ovl_map_get(tree->map, fileid, 0, &parent, name)) {
 		err = by_rows(fs, tree, parent, depth + 1, &dir);
 		if (!err) {
 			err = tree->upper ? ovl_find_child(fs, dir, name, true,
@@ -294,10 +314,11 @@ static int by_rows(struct ovl *fs, struct ovl_tree *tree, uint64_t fileid,
 			ovl_node_unref(got);
 		if (err && err != -ENOENT && err != -ESTALE && err != -ENOTDIR)
 			return err;
-		ovl_map_del(tree->map, fileid, parent, name, strlen(name));
-		err = -ENOENT;
+		if (!drop_row(tree, moves, fileid, parent, name))
+			return -ERESTART;
 	}
-	return err;
+	return !(moves & 1) && atomic_load(&tree->moves) == moves ? -ENOENT
+	                                                          : -ERESTART;
 }
 
 int ovl_find_lower(struct ovl *fs, struct ovl_id id, struct ovl_node **lower)
@@ -369,13 +390,18 @@ int ovl_resolve(struct ovl *fs, const struct ovl_caller *caller,
 	struct ovl_node *got;
 	int err;
 
-	for (;;) {
+	for (unsigned i = 0; i < MAX_TRIES; i++) {
 		err = resolve_once(fs, id.fileid, caller->may_wait, &got);
+		if (err == -ERESTART) {
+			err = -EINPROGRESS;
+			continue;
+		}
 		if (err != -ENOENT && err != -ESTALE)
 			break;
 		err = wait_for_walk(fs, id.fileid);
 		if (err)
 			return err;
+		err = -EINPROGRESS;
 	}
 	if (err)
 		return err;

@@ -414,6 +414,18 @@ void ovl_tree_discharge(struct ovl_tree *tree, size_t weight)
 	atomic_fetch_sub(&tree->weight, weight);
 }
 
+void ovl_tree_move_begin(struct ovl_tree *tree)
+{
+	pthread_mutex_lock(&tree->moving);
+	atomic_fetch_add(&tree->moves, 1);
+}
+
+void ovl_tree_move_end(struct ovl_tree *tree)
+{
+	atomic_fetch_add(&tree->moves, 1);
+	pthread_mutex_unlock(&tree->moving);
+}
+
 /* ---- trees ------------------------------------------------------------------ */
 
 int ovl_tree_init(struct ovl_tree *tree, bool upper, size_t max_entries,

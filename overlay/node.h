@@ -119,6 +119,9 @@ struct ovl_tree {
 	 * neither here nor there takes it, and looks again, from above too:
 	 * so it is recursive. */
 	pthread_mutex_t moving;
+	/* Odd while something moves: who found nothing, and this has changed
+	 * since before, looks again. */
+	atomic_uint moves;
 };
 
 /* A tree without a root. 0 or -ENOMEM. */
@@ -162,6 +165,10 @@ void ovl_tree_forget(struct ovl_tree *tree, struct ovl_node *node);
 /* Add to, or take from, what the tree counts; may forget something. Blocks. */
 void ovl_tree_charge(struct ovl_tree *tree, size_t weight);
 void ovl_tree_discharge(struct ovl_tree *tree, size_t weight);
+
+/* Around a move: `moving` is held, and who looks meanwhile will know of it. */
+void ovl_tree_move_begin(struct ovl_tree *tree);
+void ovl_tree_move_end(struct ovl_tree *tree);
 
 /* The parent, referenced; NULL for the root. */
 struct ovl_node *ovl_node_parent(struct ovl_node *node);

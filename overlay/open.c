@@ -109,7 +109,7 @@ static int check_together(struct opening *o, struct ovl_place *places, size_t n,
 	return ovl_check_unused(upper, work, o->why, o->size);
 }
 
-static int check_places(struct opening *o, int work, int state)
+static int check_places(struct opening *o, int work, int state, bool is_there)
 {
 	const struct ovl_config *config = o->config;
 	struct ovl_place *places = calloc(o->nlowers + 3, sizeof(*places));
@@ -120,18 +120,22 @@ static int check_places(struct opening *o, int work, int state)
 	if (!places)
 		return -ENOMEM;
 	for (; n < o->nlowers; n++)
-		places[n] = (struct ovl_place){ "lowerdir", o->lowers[n].path,
-			                        o->lowers[n].root };
+		places[n] = (struct ovl_place){ .what = "lowerdir",
+			                        .path = o->lowers[n].path,
+			                        .fd = o->lowers[n].root };
 	if (o->fs->has_upper) {
 		upper = &places[n];
-		places[n++] = (struct ovl_place){ "upperdir", config->upperdir,
-			                          o->fs->upper.root };
-		places[n++] =
-			(struct ovl_place){ "workdir", config->workdir, work };
+		places[n++] = (struct ovl_place){ .what = "upperdir",
+			                          .path = config->upperdir,
+			                          .fd = o->fs->upper.root };
+		places[n++] = (struct ovl_place){ .what = "workdir",
+			                          .path = config->workdir,
+			                          .fd = work };
 	}
-	if (state >= 0)
-		places[n++] =
-			(struct ovl_place){ "statedir", o->statedir, state };
+	places[n++] = (struct ovl_place){ .what = "statedir",
+		                          .path = o->statedir,
+		                          .fd = state,
+		                          .to_be_made = !is_there };
 	err = check_together(o, places, n, upper, upper ? upper + 1 : NULL);
 	free(places);
 	return err;
@@ -142,6 +146,35 @@ static int open_dir(const char *path)
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	return fd < 0 ? -errno : fd;
+}
+
+/* The lowest directory above `path` that is there. */
+static int open_above(const char *path)
+{
+	char *above = strdup(path), *slash;
+	int fd = above ? -ENOENT : -ENOMEM;
+
+	while (fd == -ENOENT && (slash = strrchr(above, '/'))) {
+		*slash = '\0';
+		fd = open_dir(*above ? above : "/");
+	}
+	free(above);
+	return fd == -ENOENT ? open_dir(".") : fd;
+}
+
+/* Check where the statedir is, or is to be made. */
+static int check_statedir(struct opening *o, int work, int state)
+{
+	int above, err;
+
+	if (state >= 0)
+		return check_places(o, work, state, true);
+	above = open_above(o->statedir);
+	if (above < 0)
+		return say(o, above, "statedir", o->statedir);
+	err = check_places(o, work, above, false);
+	close(above);
+	return err;
 }
 
 /*
@@ -163,7 +196,7 @@ static int check_all(struct opening *o)
 	if (state < 0 && state != -ENOENT)
 		err = say(o, state, "statedir", o->statedir);
 	if (!err)
-		err = check_places(o, work, state);
+		err = check_statedir(o, work, state);
 	if (!err) {
 		err = ovl_state_load(&o->fs->state, state);
 		if (err)

@@ -263,11 +263,11 @@ static int rename_in_place(struct renaming *r)
 		err = ovl_edit_link(&r->from, r->source, r->from_name);
 	if (err)
 		return err;
-	pthread_mutex_lock(&tree->moving);
+	ovl_tree_move_begin(tree);
 	err = rename_on_disk(r, covers);
 	if (!err)
 		note(r, covers, target_links);
-	pthread_mutex_unlock(&tree->moving);
+	ovl_tree_move_end(tree);
 	if (err)
 		return err;
 	if (r->source->dir)
@@ -406,7 +406,12 @@ int ovl_rename(struct ovl *fs, const struct ovl_caller *caller,
 	if (!caller->may_wait)
 		return -EAGAIN;
 	err = find_both(&r, from, to);
-	if (err || is_one_object(&r))
+	if (!err && is_one_object(&r)) {
+		ovl_change_none(fs, from, from_change);
+		ovl_change_none(fs, to, to_change);
+		goto out;
+	}
+	if (err)
 		goto out;
 	err = check(&r, from, to);
 	if (!err)
