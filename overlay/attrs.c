@@ -16,6 +16,7 @@
 #include "overlay/dir.h"
 #include "overlay/edit.h"
 #include "overlay/file.h"
+#include "overlay/find.h"
 #include "overlay/flush.h"
 #include "overlay/perm.h"
 #include "overlay/refresh.h"
@@ -23,7 +24,11 @@
 int ovl_getattr(struct ovl *fs, const struct ovl_caller *caller,
                 struct ovl_node *node, struct ovl_attr *attr)
 {
-	return ovl_node_attr(node, fs->cache, caller->may_wait, attr);
+	struct ovl_node *now = ovl_find_current(fs, node);
+	int err = ovl_node_attr(now, fs->cache, caller->may_wait, attr);
+
+	ovl_node_unref(now);
+	return err;
 }
 
 int ovl_access(struct ovl *fs, const struct ovl_caller *caller,
@@ -32,7 +37,7 @@ int ovl_access(struct ovl *fs, const struct ovl_caller *caller,
 	struct ovl_attr attr;
 	int err, may;
 
-	err = ovl_node_attr(node, fs->cache, caller->may_wait, &attr);
+	err = ovl_getattr(fs, caller, node, &attr);
 	if (err)
 		return err;
 	may = ovl_perm_granted(caller, &attr, want & (R_OK | W_OK | X_OK));

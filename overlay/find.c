@@ -89,6 +89,15 @@ static int over_link(struct ovl *fs, struct ovl_node *lower, bool may_wait,
 	return err;
 }
 
+struct ovl_node *ovl_find_current(struct ovl *fs, struct ovl_node *node)
+{
+	struct ovl_node *upper = NULL;
+
+	if (fs->has_upper && !node->tree->upper)
+		upper = ovl_tree_get(&fs->tree, node->id.fileid);
+	return upper ? upper : ovl_node_ref(node);
+}
+
 int ovl_find_child(struct ovl *fs, struct ovl_node *dir, const char *name,
                    bool may_wait, struct ovl_node **node)
 {
@@ -421,8 +430,9 @@ struct ovl_node *ovl_root(struct ovl *fs)
 	                                  : fs->stack->tree.root);
 }
 
-int ovl_lookup(struct ovl *fs, const struct ovl_caller *caller,
-               struct ovl_node *dir, const char *name, struct ovl_node **node)
+static int look_up(struct ovl *fs, const struct ovl_caller *caller,
+                   struct ovl_node *dir, const char *name,
+                   struct ovl_node **node)
 {
 	struct ovl_attr attr;
 	int err;
@@ -443,4 +453,14 @@ int ovl_lookup(struct ovl *fs, const struct ovl_caller *caller,
 	if (!strcmp(name, ".."))
 		return ovl_find_parent(fs, dir, caller->may_wait, node);
 	return ovl_find_child(fs, dir, name, caller->may_wait, node);
+}
+
+int ovl_lookup(struct ovl *fs, const struct ovl_caller *caller,
+               struct ovl_node *dir, const char *name, struct ovl_node **node)
+{
+	struct ovl_node *now = ovl_find_current(fs, dir);
+	int err = look_up(fs, caller, now, name, node);
+
+	ovl_node_unref(now);
+	return err;
 }

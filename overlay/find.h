@@ -11,6 +11,12 @@
 #include "overlay/fs.h"
 
 /*
+ * What the object is now: what was the stack's when the caller got it may have an
+ * upper part by now. Referenced. Does not block.
+ */
+struct ovl_node *ovl_find_current(struct ovl *fs, struct ovl_node *node);
+
+/*
  * The child of that name ("." and ".." have no meaning here). -ENOENT, -ENOTDIR,
  * -EAGAIN, -errno.
  */

@@ -13,6 +13,7 @@
 
 #include "overlay/copyup.h"
 #include "overlay/file.h"
+#include "overlay/find.h"
 #include "overlay/flush.h"
 #include "overlay/perm.h"
 #include "overlay/refresh.h"
@@ -53,9 +54,9 @@ static ssize_t read_all(int fd, void *data, size_t count, uint64_t offset,
 	return done;
 }
 
-ssize_t ovl_read(struct ovl *fs, const struct ovl_caller *caller,
-                 struct ovl_node *node, void *data, size_t count,
-                 uint64_t offset, bool *eof)
+static ssize_t read_file(struct ovl *fs, const struct ovl_caller *caller,
+                         struct ovl_node *node, void *data, size_t count,
+                         uint64_t offset, bool *eof)
 {
 	struct ovl_attr attr;
 	struct ovl_fd *fd;
@@ -79,6 +80,17 @@ ssize_t ovl_read(struct ovl *fs, const struct ovl_caller *caller,
 	ovl_fd_unref(node->tree->fds, fd);
 	if (n >= 0)
 		*eof = (size_t)n < count || offset + n >= attr.size;
+	return n;
+}
+
+ssize_t ovl_read(struct ovl *fs, const struct ovl_caller *caller,
+                 struct ovl_node *node, void *data, size_t count,
+                 uint64_t offset, bool *eof)
+{
+	struct ovl_node *now = ovl_find_current(fs, node);
+	ssize_t n = read_file(fs, caller, now, data, count, offset, eof);
+
+	ovl_node_unref(now);
 	return n;
 }
 

@@ -235,7 +235,7 @@ static int list_batch(struct listing *listing, const struct batch *batch)
 	return 0;
 }
 
-int ovl_readdir(struct ovl *fs, const struct ovl_caller *caller,
+static int list(struct ovl *fs, const struct ovl_caller *caller,
                 struct ovl_node *dir, uint64_t cookie, bool attrs,
                 ovl_fill_fn *fill, void *arg, bool *eof)
 {
@@ -271,4 +271,15 @@ int ovl_readdir(struct ovl *fs, const struct ovl_caller *caller,
 		return err;
 	*eof = err == 0;
 	return 0;
+}
+
+int ovl_readdir(struct ovl *fs, const struct ovl_caller *caller,
+                struct ovl_node *dir, uint64_t cookie, bool attrs,
+                ovl_fill_fn *fill, void *arg, bool *eof)
+{
+	struct ovl_node *now = ovl_find_current(fs, dir);
+	int err = list(fs, caller, now, cookie, attrs, fill, arg, eof);
+
+	ovl_node_unref(now);
+	return err;
 }

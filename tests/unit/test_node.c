@@ -1,0 +1,236 @@
+/*
+ * A tree of nodes by itself: the bound, references, identities used again.
+ */
+#include "config.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "overlay/fdcache.h"
+#include "overlay/node.h"
+
+#include "seed.h"
+#include "stage.h"
+
+#define BOUND 100
+
+static const unsigned char key[OVL_KEY_BYTES];
+static struct ovl_layer layer;
+static struct ovl_tree nodes;
+static uint64_t seed;
+
+/* Trees need no disk until something is read. */
+static void setup(void)
+{
+	struct ovl_real real = { .ino = 1, .generation = 1,
+	                         .attr.mode = S_IFDIR | 0755 };
+	struct ovl_part part = { .layer = &layer, .ino = 1 };
+	struct ovl_node_spec spec = {
+		.id = { 1, 1 }, .layer = &layer, .real = &real,
+		.parts = &part, .nparts = 1,
+	};
+
+	ck_assert_int_eq(ovl_tree_init(&nodes, true, BOUND, 10, key, NULL,
+	                               NULL), 0);
+	nodes.root = ovl_tree_add(&nodes, &spec);
+	ck_assert_ptr_nonnull(nodes.root);
+}
+
+static void teardown(void)
+{
+	ovl_tree_release(&nodes);
+	ck_assert_uint_eq(atomic_load(&nodes.weight), 0);
+}
+
+static struct ovl_node *add_in(struct ovl_node *parent, uint64_t ino,
+                               uint64_t generation, mode_t type)
+{
+	struct ovl_real real = { .ino = ino, .generation = generation,
+	                         .attr.mode = type | 0644, .attr.nlink = 1 };
+	struct ovl_part part = { .layer = &layer, .ino = ino };
+	char name[32];
+	struct ovl_node_spec spec = {
+		.id = { ino, generation }, .layer = &layer, .real = &real,
+		.parent = parent, .name = name, .parts = &part,
+		.nparts = type == S_IFDIR,
+	};
+	struct ovl_node *node;
+
+	snprintf(name, sizeof(name), "%llu", (unsigned long long)ino);
+	node = ovl_tree_add(&nodes, &spec);
+	ck_assert_ptr_nonnull(node);
+	return node;
+}
+
+static struct ovl_node *add(uint64_t ino, uint64_t generation)
+{
+	return add_in(nodes.root, ino, generation, S_IFREG);
+}
+
+START_TEST(one_identity_is_one_node)
+{
+	struct ovl_node *a = add(7, 1), *b = add(7, 1), *c;
+
+	ck_assert_ptr_eq(a, b);
+	c = ovl_tree_get(&nodes, 7);
+	ck_assert_ptr_eq(a, c);
+	ck_assert_ptr_null(ovl_tree_get(&nodes, 8));
+	ovl_node_unref(a);
+	ovl_node_unref(b);
+	ovl_node_unref(c);
+}
+END_TEST
+
+START_TEST(another_generation_replaces)
+{
+	struct ovl_node *old = add(7, 1), *new = add(7, 2), *found;
+
+	ck_assert_ptr_ne(old, new);
+	found = ovl_tree_get(&nodes, 7);
+	ck_assert_ptr_eq(found, new);
+	ck_assert_uint_eq(ovl_node_id(old).generation, 1); /* still good */
+	ovl_node_unref(found);
+	ovl_node_unref(old);
+	ovl_node_unref(new);
+}
+END_TEST
+
+START_TEST(the_weight_stays_within_the_bound)
+{
+	for (uint64_t ino = 2; ino < 20000; ino++) {
+		ovl_node_unref(add(ino, 1));
+		ck_assert_uint_le(atomic_load(&nodes.weight), BOUND + 1);
+	}
+}
+END_TEST
+
+/* What is held stays, and is found; the rest makes room. */
+START_TEST(what_is_held_is_never_forgotten)
+{
+	struct ovl_node *held[BOUND * 2], *found;
+
+	for (unsigned i = 0; i < BOUND * 2; i++)
+		held[i] = add(i + 2, 1);
+	for (uint64_t ino = 1000; ino < 5000; ino++)
+		ovl_node_unref(add(ino, 1));
+	for (unsigned i = 0; i < BOUND * 2; i++) {
+		found = ovl_tree_get(&nodes, i + 2);
+		ck_assert_ptr_eq(found, held[i]);
+		ovl_node_unref(found);
+	}
+	ck_assert_uint_le(atomic_load(&nodes.weight), 2 * BOUND + 64 + 2);
+	for (unsigned i = 0; i < BOUND * 2; i++)
+		ovl_node_unref(held[i]);
+	for (uint64_t ino = 5000; ino < 6000; ino++)
+		ovl_node_unref(add(ino, 1));
+	ck_assert_uint_le(atomic_load(&nodes.weight), BOUND + 1);
+}
+END_TEST
+
+/* A chain of parents goes with its last child, however long it is. */
+START_TEST(a_deep_chain_is_let_go)
+{
+	struct ovl_node *at = ovl_node_ref(nodes.root), *child;
+
+	for (uint64_t ino = 2; ino < 50000; ino++) {
+		child = add_in(at, ino, 1, S_IFDIR);
+		ovl_tree_forget(&nodes, child);
+		ovl_node_unref(at);
+		at = child;
+	}
+	ovl_node_unref(at);
+	ck_assert_uint_eq(atomic_load(&nodes.weight), 1);
+}
+END_TEST
+
+START_TEST(a_forgotten_node_is_still_its_holders)
+{
+	struct ovl_node *node = add(7, 1);
+
+	ovl_tree_forget(&nodes, node);
+	ovl_tree_forget(&nodes, node); /* twice does no harm */
+	ck_assert_ptr_null(ovl_tree_get(&nodes, 7));
+	ck_assert_uint_eq(ovl_node_id(node).fileid, 7);
+	ovl_node_unref(node);
+}
+END_TEST
+
+START_TEST(a_place_changes_with_its_name)
+{
+	struct ovl_node *node = add(7, 1), *dir, *parent;
+	char name[256];
+
+	dir = add_in(nodes.root, 8, 1, S_IFDIR);
+	ck_assert_int_eq(ovl_node_set_place(node, dir, "elsewhere"), 0);
+	parent = ovl_node_place(node, name);
+	ck_assert_ptr_eq(parent, dir);
+	ck_assert_str_eq(name, "elsewhere");
+	ovl_node_unref(parent);
+	parent = ovl_node_parent(dir);
+	ck_assert_ptr_eq(parent, nodes.root);
+	ovl_node_unref(parent);
+	ck_assert_ptr_null(ovl_node_place(nodes.root, name));
+	ovl_node_unref(node);
+	ovl_node_unref(dir);
+}
+END_TEST
+
+static void *add_and_forget(void *arg)
+{
+	uint64_t *random = arg;
+	struct ovl_node *node;
+
+	for (unsigned i = 0; i < 20000; i++) {
+		uint64_t ino = 2 + test_random(random) % 300;
+
+		node = add(ino, 1 + test_random(random) % 2);
+		ck_assert_uint_eq(ovl_node_id(node).fileid, ino);
+		if (test_random(random) % 50 == 0)
+			ovl_tree_forget(&nodes, node);
+		ovl_node_unref(node);
+		ovl_node_unref(ovl_tree_get(&nodes,
+		                            2 + test_random(random) % 300));
+	}
+	return NULL;
+}
+
+START_TEST(threads_share_a_tree)
+{
+	pthread_t threads[4];
+	uint64_t random[4];
+
+	for (unsigned i = 0; i < 4; i++) {
+		random[i] = seed + i;
+		ck_assert_int_eq(pthread_create(&threads[i], NULL,
+		                                add_and_forget, &random[i]), 0);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	ck_assert_uint_le(atomic_load(&nodes.weight), BOUND + 4);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("node");
+	TCase *tcase = tcase_create("node");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	seed = test_seed();
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_set_timeout(tcase, 60);
+	suite_add_tcase(suite, tcase);
+	tcase_add_test(tcase, one_identity_is_one_node);
+	tcase_add_test(tcase, another_generation_replaces);
+	tcase_add_test(tcase, the_weight_stays_within_the_bound);
+	tcase_add_test(tcase, what_is_held_is_never_forgotten);
+	tcase_add_test(tcase, a_deep_chain_is_let_go);
+	tcase_add_test(tcase, a_forgotten_node_is_still_its_holders);
+	tcase_add_test(tcase, a_place_changes_with_its_name);
+	tcase_add_test(tcase, threads_share_a_tree);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
