@@ -101,7 +101,9 @@ static int copy_xattr(const char *from, const char *to, const char *name,
 	ssize_t len = getxattr(from, name, value, XATTR_SIZE_MAX);
 	int err = 0;
 
-	if (len < 0 || setxattr(to, name, value, (size_t)len, 0) < 0)
+	if (len >= 0 && len <= XATTR_SIZE_MAX)
+		len = setxattr(to, name, value, (size_t)len, 0);
+	if (len < 0)
 		err = -errno;
 	/* Gone meanwhile, or not of this filesystem. */
 	if (err == -ENODATA || err == -EOPNOTSUPP)

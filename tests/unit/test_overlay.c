@@ -47,10 +47,13 @@ static void start(void)
 {
 	const char *lowers[] = { path("high"), path("low") };
 	struct ovl_config config = {
-		.lowerdirs = lowers, .nlowerdirs = 2,
-		.upperdir = path("up"), .workdir = path("work"),
+		.lowerdirs = lowers,
+		.nlowerdirs = 2,
+		.upperdir = path("up"),
+		.workdir = path("work"),
 		.userxattr = geteuid() != 0,
-		.max_entries = 1000, .max_files = 100,
+		.max_entries = 1000,
+		.max_files = 100,
 		.sync = OVL_ASYNC,
 	};
 	char why[256];
@@ -68,8 +71,9 @@ static void restart(void)
 
 static void setup(void)
 {
-	const char *dirs[] = { "low", "low/dir", "low/dir/deep", "low/hidden",
-	                       "low/gone", "high", "high/dir", "up", "work" };
+	const char *dirs[] = { "low",        "low/dir",  "low/dir/deep",
+		               "low/hidden", "low/gone", "high",
+		               "high/dir",   "up",       "work" };
 
 	root.uid = geteuid();
 	root.gid = getegid();
@@ -146,7 +150,8 @@ static void assert_content(const char *where, const char *text)
 	bool eof;
 
 	ck_assert_int_eq(ovl_read(fs, &root, node, data, sizeof(data) - 1, 0,
-	                          &eof), strlen(text));
+	                          &eof),
+	                 strlen(text));
 	ck_assert_str_eq(data, text);
 	ck_assert(eof);
 	ovl_node_unref(node);
@@ -157,7 +162,8 @@ static void write_text(const char *where, const char *text)
 	struct ovl_node *node = get(where);
 
 	ck_assert_int_eq(ovl_write(fs, &root, node, text, strlen(text), 0,
-	                           OVL_UNSTABLE, NULL), strlen(text));
+	                           OVL_UNSTABLE, NULL),
+	                 strlen(text));
 	ovl_node_unref(node);
 }
 
@@ -185,19 +191,18 @@ static const char *list(const char *where)
 {
 	static struct listed listed;
 	struct ovl_node *dir = get(where);
+	size_t len = 0;
 	bool eof;
 
 	memset(&listed, 0, sizeof(listed));
-	ck_assert_int_eq(ovl_readdir(fs, &root, dir, 0, false, take, &listed,
-	                             &eof), 0);
+	ck_assert_int_eq(
+		ovl_readdir(fs, &root, dir, 0, false, take, &listed, &eof), 0);
 	ck_assert(eof);
 	ovl_node_unref(dir);
 	qsort(listed.list, listed.n, sizeof(listed.list[0]), by_name);
-	for (int i = 0; i < listed.n; i++) {
-		if (i)
-			strcat(listed.names, " ");
-		strcat(listed.names, listed.list[i]);
-	}
+	for (int i = 0; i < listed.n && len < sizeof(listed.names); i++)
+		len += snprintf(listed.names + len, sizeof(listed.names) - len,
+		                i ? " %s" : "%s", listed.list[i]);
 	return listed.names;
 }
 

@@ -78,7 +78,7 @@ static bool take(void *arg, const struct ovl_dirent *entry)
 static void use_node(struct worker *worker, struct ovl_node *node)
 {
 	static const char text[] = "some text to be written";
-	struct ovl_setattr set = { .has_mode = true, .mode = 0644 };
+	struct ovl_setattr set = { .has_mode = true, .mode = 0755 };
 	struct ovl_node *again = NULL;
 	struct ovl_attr attr;
 	char data[64];
