@@ -55,7 +55,7 @@ struct ovl_dir {
 	/* What the names count for in the tree's bound; changes under the
 	 * node's lock, and is looked at without. */
 	atomic_size_t weight;
-	bool dead;     /* removed; guarded by `change` */
+	bool dead; /* removed; guarded by `change` */
 	unsigned nparts;
 	struct ovl_part parts[]; /* top first; of an upper directory: one */
 };

@@ -23,8 +23,8 @@ static const char *const names[] = { "a", "b", "c", "dir", "sub", "long name" };
 
 /* One layer being made. */
 struct making {
-	int dir;            /* that all layers are in */
-	unsigned layer;     /* its number */
+	int dir;        /* that all layers are in */
+	unsigned layer; /* its number */
 	bool lowest;
 	uint64_t *random;
 	char file[SIDE_PATH]; /* the last file made, to be linked to */
@@ -70,7 +70,8 @@ static void own(struct making *making, const char *full)
 	uid_t owner = chance(making, 3) ? 1000 : 0;
 
 	ck_assert_int_eq(fchownat(making->dir, full, owner, owner,
-	                          AT_SYMLINK_NOFOLLOW), 0);
+	                          AT_SYMLINK_NOFOLLOW),
+	                 0);
 }
 
 static void make_file(struct making *making, const char *full)
@@ -151,8 +152,8 @@ static void make_dir(struct making *making, const char *path, const char *full,
 	ck_assert_int_eq(fchmodat(making->dir, full, mode, 0), 0);
 	if (!making->lowest && chance(making, 6)) {
 		fd = openat(making->dir, full, O_RDONLY | O_DIRECTORY);
-		ck_assert_int_eq(fsetxattr(fd, "trusted.overlay.opaque", "y",
-		                           1, 0), 0);
+		ck_assert_int_eq(
+			fsetxattr(fd, "trusted.overlay.opaque", "y", 1, 0), 0);
 		close(fd);
 		opaque = true;
 	}
@@ -188,8 +189,8 @@ static void fill(struct making *making, const char *path, unsigned depth,
 	for (unsigned i = 0; i < NNAMES; i++) {
 		if (chance(making, 3))
 			continue;
-		snprintf(child, sizeof(child), "%s%s%s", path,
-		         *path ? "/" : "", names[i]);
+		snprintf(child, sizeof(child), "%s%s%s", path, *path ? "/" : "",
+		         names[i]);
 		make_one(making, child, depth, opaque);
 	}
 }

@@ -48,13 +48,14 @@ void facts_line(const struct facts *facts, char line[SIDE_LINE])
 	if (facts->mtime.tv_sec < NOW_TIME)
 		snprintf(time, sizeof(time), "%lld.%09ld",
 		         (long long)facts->mtime.tv_sec, facts->mtime.tv_nsec);
-	snprintf(line, SIDE_LINE,
-	         "%06o %u:%u links %u size %llu dev %u:%u mtime %s data %016llx",
-	         facts->mode, facts->uid, facts->gid,
-	         dir || was_linked ? 0 : facts->nlink,
-	         dir ? 0 : (unsigned long long)facts->size,
-	         major(facts->rdev), minor(facts->rdev), time,
-	         (unsigned long long)hash(facts->data, facts->len));
+	snprintf(
+		line, SIDE_LINE,
+		"%06o %u:%u links %u size %llu dev %u:%u mtime %s data %016llx",
+		facts->mode, facts->uid, facts->gid,
+		dir || was_linked ? 0 : facts->nlink,
+		dir ? 0 : (unsigned long long)facts->size, major(facts->rdev),
+		minor(facts->rdev), time,
+		(unsigned long long)hash(facts->data, facts->len));
 }
 
 static int by_name(const void *a, const void *b)

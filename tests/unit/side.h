@@ -44,13 +44,13 @@ extern const char *const act_names[ACT_KINDS];
 struct act {
 	enum act_kind kind;
 	const char *path;
-	const char *to;     /* rename, link: a path; symlink: the target */
-	uint32_t uid;       /* on whose behalf; his group has the same number */
-	mode_t mode;        /* of what is made, or chmod's */
-	uint32_t owner;     /* chown's, and the group's */
-	bool cut;           /* create: an existing file is emptied */
-	uint64_t size;      /* truncate, or the offset to write at */
-	const char *text;   /* to write */
+	const char *to;   /* rename, link: a path; symlink: the target */
+	uint32_t uid;     /* on whose behalf; his group has the same number */
+	mode_t mode;      /* of what is made, or chmod's */
+	uint32_t owner;   /* chown's, and the group's */
+	bool cut;         /* create: an existing file is emptied */
+	uint64_t size;    /* truncate, or the offset to write at */
+	const char *text; /* to write */
 	struct timespec time;
 };
 

@@ -139,9 +139,8 @@ static int act_on_two(int dir, const char *name, const struct act *act)
 
 	if (to < 0)
 		return to;
-	err = result(act->kind == ACT_LINK
-	             ? linkat(dir, name, to, to_name, 0)
-	             : renameat(dir, name, to, to_name));
+	err = result(act->kind == ACT_LINK ? linkat(dir, name, to, to_name, 0)
+	                                   : renameat(dir, name, to, to_name));
 	close(to);
 	return err;
 }
@@ -178,8 +177,7 @@ static int act_in(int dir, const char *name, const struct act *act)
 		return result(fchownat(dir, name, act->owner, act->owner,
 		                       AT_SYMLINK_NOFOLLOW));
 	case ACT_UTIMES:
-		return result(utimensat(dir, name, times,
-		                        AT_SYMLINK_NOFOLLOW));
+		return result(utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW));
 	default:
 		return act_on_two(dir, name, act);
 	}
@@ -243,9 +241,15 @@ static int kernel_describe(const char *path, char line[SIDE_LINE])
 	if (n < 0)
 		return n;
 	facts = (struct facts){
-		.mode = st.st_mode, .uid = st.st_uid, .gid = st.st_gid,
-		.nlink = st.st_nlink, .size = st.st_size, .rdev = st.st_rdev,
-		.mtime = st.st_mtim, .data = data, .len = n,
+		.mode = st.st_mode,
+		.uid = st.st_uid,
+		.gid = st.st_gid,
+		.nlink = st.st_nlink,
+		.size = st.st_size,
+		.rdev = st.st_rdev,
+		.mtime = st.st_mtim,
+		.data = data,
+		.len = n,
 	};
 	facts_line(&facts, line);
 	return 0;

@@ -75,8 +75,10 @@ static int make(const struct ovl_caller *caller, struct ovl_node *dir,
                 const char *name, const struct act *act)
 {
 	struct ovl_setattr set = {
-		.has_mode = true, .mode = act->mode,
-		.has_size = act->cut, .size = 0,
+		.has_mode = true,
+		.mode = act->mode,
+		.has_size = act->cut,
+		.size = 0,
 	};
 	struct ovl_node *node = NULL;
 	int err;
@@ -232,8 +234,8 @@ static int veneer_act(const struct act *act)
 
 /* ---- telling -------------------------------------------------------------- */
 
-static int describe_node(const struct ovl_caller *caller,
-                         struct ovl_node *node, char line[SIDE_LINE])
+static int describe_node(const struct ovl_caller *caller, struct ovl_node *node,
+                         char line[SIDE_LINE])
 {
 	static char data[1 << 16];
 	struct ovl_attr attr;
@@ -252,10 +254,15 @@ static int describe_node(const struct ovl_caller *caller,
 	if (n < 0)
 		return n;
 	facts = (struct facts){
-		.mode = attr.mode, .uid = attr.uid, .gid = attr.gid,
-		.nlink = attr.nlink, .size = attr.size,
+		.mode = attr.mode,
+		.uid = attr.uid,
+		.gid = attr.gid,
+		.nlink = attr.nlink,
+		.size = attr.size,
 		.rdev = makedev(attr.rdev_major, attr.rdev_minor),
-		.mtime = attr.mtime, .data = data, .len = n,
+		.mtime = attr.mtime,
+		.data = data,
+		.len = n,
 	};
 	facts_line(&facts, line);
 	n = strlen(line);

@@ -57,10 +57,14 @@ static inline void stage_setup(void)
 		strcpy(stage_paths[i], tree_at(dirs[i]));
 	}
 	stage = (struct ovl_config){
-		.lowerdirs = stage_lowers, .nlowerdirs = 2,
-		.upperdir = stage_paths[2], .workdir = stage_paths[3],
-		.userxattr = geteuid() != 0, .sync = OVL_ASYNC,
-		.max_entries = 1000, .max_files = 100,
+		.lowerdirs = stage_lowers,
+		.nlowerdirs = 2,
+		.upperdir = stage_paths[2],
+		.workdir = stage_paths[3],
+		.userxattr = geteuid() != 0,
+		.sync = OVL_ASYNC,
+		.max_entries = 1000,
+		.max_files = 100,
 	};
 }
 
@@ -215,7 +219,8 @@ static inline void write_text(const char *path, const char *text)
 	struct ovl_node *node = get(path);
 
 	ck_assert_int_eq(ovl_write(fs, &root, node, text, strlen(text), 0,
-	                           OVL_UNSTABLE, NULL), strlen(text));
+	                           OVL_UNSTABLE, NULL),
+	                 strlen(text));
 	ovl_node_unref(node);
 }
 
@@ -269,8 +274,7 @@ static inline int rename_name(const char *from, const char *from_name,
 	return err;
 }
 
-static inline int link_name(const char *path, const char *dir,
-                            const char *name)
+static inline int link_name(const char *path, const char *dir, const char *name)
 {
 	struct ovl_node *node = get(path), *in = get(dir);
 	int err = ovl_link(fs, &root, node, in, name, NULL);

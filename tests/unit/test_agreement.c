@@ -69,10 +69,14 @@ static void open_veneer(struct run *run, const char *name)
 	char lower[MAX_LAYERS][512], upper[512], work[512], why[256] = "";
 	const char *lowers[MAX_LAYERS];
 	struct ovl_config config = {
-		.lowerdirs = lowers, .nlowerdirs = run->nlayers,
-		.upperdir = upper, .workdir = work,
-		.cache = run->cache, .sync = OVL_ASYNC,
-		.max_entries = run->max_entries, .max_files = run->max_files,
+		.lowerdirs = lowers,
+		.nlowerdirs = run->nlayers,
+		.upperdir = upper,
+		.workdir = work,
+		.cache = run->cache,
+		.sync = OVL_ASYNC,
+		.max_entries = run->max_entries,
+		.max_files = run->max_files,
 	};
 	int err;
 
@@ -96,7 +100,8 @@ static void close_veneer(struct run *run)
 
 static int mount_kernel(struct run *run, const char *name)
 {
-	char options[4096] = "redirect_dir=off,metacopy=off,index=off,lowerdir=";
+	char options[4096] =
+		"redirect_dir=off,metacopy=off,index=off,lowerdir=";
 	size_t n = strlen(options);
 	char mnt[512];
 
@@ -221,8 +226,8 @@ static bool is_for_users(enum act_kind kind)
 static enum act_kind random_kind(uint64_t *random)
 {
 	static const enum act_kind frequent[] = {
-		ACT_RENAME, ACT_RENAME, ACT_MKDIR, ACT_RMDIR, ACT_UNLINK,
-		ACT_UNLINK, ACT_LINK,
+		ACT_RENAME, ACT_RENAME, ACT_MKDIR, ACT_RMDIR,
+		ACT_UNLINK, ACT_UNLINK, ACT_LINK,
 	};
 	const unsigned n = sizeof(frequent) / sizeof(frequent[0]);
 	unsigned i = test_random(random) % (ACT_KINDS + n);
@@ -243,8 +248,7 @@ static void random_path(uint64_t *random, char path[SIDE_PATH])
 		if (!slash)
 			break;
 		*slash = '\0';
-		if (!kernel_side.describe(dir, line) &&
-		    !strncmp(line, "04", 2))
+		if (!kernel_side.describe(dir, line) && !strncmp(line, "04", 2))
 			break;
 	}
 }
@@ -255,7 +259,8 @@ static void one_act(struct run *run, unsigned number)
 	uint64_t *random = &run->random;
 	char path[SIDE_PATH], to[SIDE_PATH];
 	struct act act = {
-		.kind = random_kind(random), .path = path,
+		.kind = random_kind(random),
+		.path = path,
 		.mode = modes[test_random(random) % 6],
 		.owner = 1000 + test_random(random) % 2,
 		.cut = test_random(random) % 2,
@@ -280,8 +285,8 @@ static void one_act(struct run *run, unsigned number)
 	veneer = veneer_side.act(&act);
 	if (getenv("AGREEMENT_VERBOSE"))
 		printf("%u: %s '%s' '%s' by %u: %s\n", number,
-		       act_names[act.kind], path, act.to ? act.to : "",
-		       act.uid, strerrorname_np(-kernel));
+		       act_names[act.kind], path, act.to ? act.to : "", act.uid,
+		       strerrorname_np(-kernel));
 	ck_assert_msg(kernel == veneer,
 	              "act %u: %s '%s' '%s' by %u: kernel %s, veneer %s",
 	              number, act_names[act.kind], path, act.to ? act.to : "",

@@ -170,9 +170,8 @@ START_TEST(what_the_kernel_has_mounted_is_refused)
 	tree_mkdir("mnt");
 	tree_mkdir("up:2, \\x");
 	tree_mkdir("work2");
-	snprintf(options, sizeof(options),
-	         "lowerdir=%s,upperdir=%s,workdir=%s", stage_paths[0],
-	         stage_paths[2], stage_paths[3]);
+	snprintf(options, sizeof(options), "lowerdir=%s,upperdir=%s,workdir=%s",
+	         stage_paths[0], stage_paths[2], stage_paths[3]);
 	if (mount("overlay", tree_at("mnt"), "overlay", 0, options) < 0)
 		tree_skip("no overlay can be mounted");
 	tree_mounted("mnt");

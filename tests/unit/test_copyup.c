@@ -49,8 +49,8 @@ static uint64_t copyups(void)
 
 START_TEST(every_type_keeps_what_it_is)
 {
-	static const char *const names[] = { "file", "dir", "symlink", "fifo",
-	                                     "socket", "device" };
+	static const char *const names[] = { "file", "dir",    "symlink",
+		                             "fifo", "socket", "device" };
 	struct stat low, up;
 	char path[64];
 
@@ -113,8 +113,7 @@ START_TEST(the_opaque_mark_stays_where_it_is)
 	tree_file("low/dir/hidden", "");
 	tree_mkdir("high/dir");
 	fd = tree_open("high/dir", O_RDONLY);
-	ck_assert_int_eq(fsetxattr(fd, "trusted.overlay.opaque", "y", 1, 0),
-	                 0);
+	ck_assert_int_eq(fsetxattr(fd, "trusted.overlay.opaque", "y", 1, 0), 0);
 	close(fd);
 	stage_open();
 	ck_assert_int_eq(make_file("dir", "new"), 0);
@@ -174,8 +173,8 @@ START_TEST(reads_after_a_write_see_it)
 	ck_assert_int_eq(resolve(id, &node), 0);
 	ck_assert(node_has_text(node, "TEXT"));
 	ck_assert_int_eq(ovl_setattr(fs, &root, node, &cut, NULL, NULL), 0);
-	ck_assert_int_eq(ovl_write(fs, &root, node, "new", 3, 0, OVL_UNSTABLE,
-	                           NULL), 3);
+	ck_assert_int_eq(
+		ovl_write(fs, &root, node, "new", 3, 0, OVL_UNSTABLE, NULL), 3);
 	ck_assert(node_has_text(node, "new"));
 	ovl_node_unref(node);
 }
@@ -205,8 +204,9 @@ START_TEST(what_is_held_shows_the_copy)
 	ck_assert(node_has_text(file, "TEXT"));
 	ck_assert_int_eq(make_file("dir", "new"), 0);
 	ck_assert_int_eq(ovl_lookup(fs, &root, dir, "new", &new), 0);
-	ck_assert_int_eq(ovl_readdir(fs, &root, dir, 0, false, find_new,
-	                             &found, &eof), 0);
+	ck_assert_int_eq(ovl_readdir(fs, &root, dir, 0, false, find_new, &found,
+	                             &eof),
+	                 0);
 	ck_assert(found);
 	ovl_node_unref(new);
 	ovl_node_unref(file);
@@ -258,7 +258,8 @@ START_TEST(two_at_once_make_one_copy)
 	stage_open();
 	for (unsigned i = 0; i < 8; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL,
-		                                write_at_once, NULL), 0);
+		                                write_at_once, NULL),
+		                 0);
 	for (unsigned i = 0; i < 8; i++)
 		pthread_join(threads[i], NULL);
 	ck_assert_uint_eq(copyups(), 2); /* and its directory's */
@@ -332,7 +333,8 @@ START_TEST(a_full_disk_leaves_the_lower_file_served)
 	stage_open();
 	node = get("dir/big");
 	ck_assert_int_eq(ovl_write(fs, &root, node, "TEXT", 4, 0, OVL_UNSTABLE,
-	                           NULL), -ENOSPC);
+	                           NULL),
+	                 -ENOSPC);
 	ck_assert_int_eq(ovl_read(fs, &root, node, block, 4, 0, &(bool){ 0 }),
 	                 4);
 	ck_assert(!memcmp(block, "text", 4));
@@ -353,7 +355,8 @@ START_TEST(a_read_only_overlay_copies_nothing)
 	stage_open();
 	node = get("file");
 	ck_assert_int_eq(ovl_write(fs, &root, node, "TEXT", 4, 0, OVL_UNSTABLE,
-	                           NULL), -EROFS);
+	                           NULL),
+	                 -EROFS);
 	ovl_node_unref(node);
 	ck_assert_int_eq(make_file("", "new"), -EROFS);
 	ck_assert_int_eq(remove_name("", "file"), -EROFS);

@@ -7,8 +7,9 @@
 
 #include "stage.h"
 
-static const struct ovl_caller user = { .uid = 1000, .gid = 1000,
-                                        .may_wait = true };
+static const struct ovl_caller user = { .uid = 1000,
+	                                .gid = 1000,
+	                                .may_wait = true };
 
 static ssize_t write_at(const struct ovl_caller *caller, const char *path,
                         const void *data, size_t count, uint64_t offset)
@@ -148,18 +149,18 @@ START_TEST(a_new_size_moves_the_times)
 {
 	struct ovl_setattr size = { .has_size = true, .size = 0 };
 	struct ovl_setattr old = { .set_mtime = OVL_TIME_GIVEN,
-	                           .mtime = { 1000, 5 } };
+		                   .mtime = { 1000, 5 } };
 	struct ovl_node *node;
 
 	stage_open();
 	ck_assert_int_eq(make_file("", "file"), 0);
 	node = get("file");
 	for (size.size = 0; size.size < 3; size.size++) {
-		ck_assert_int_eq(ovl_setattr(fs, &root, node, &old, NULL,
-		                             NULL), 0);
+		ck_assert_int_eq(ovl_setattr(fs, &root, node, &old, NULL, NULL),
+		                 0);
 		ck_assert_int_eq(attr_of("file").mtime.tv_nsec, 5);
-		ck_assert_int_eq(ovl_setattr(fs, &root, node, &size, NULL,
-		                             NULL), 0);
+		ck_assert_int_eq(
+			ovl_setattr(fs, &root, node, &size, NULL, NULL), 0);
 		ck_assert_int_gt(attr_of("file").mtime.tv_sec, 1000);
 	}
 	ovl_node_unref(node);
@@ -175,7 +176,8 @@ START_TEST(the_change_tells_before_and_after)
 	stage_open();
 	node = get("file");
 	ck_assert_int_eq(ovl_write(fs, &root, node, "longer text", 11, 0,
-	                           OVL_FILE_SYNC, &change), 11);
+	                           OVL_FILE_SYNC, &change),
+	                 11);
 	ck_assert(change.has_before && change.has_after);
 	ck_assert_uint_eq(change.before.size, 4);
 	ck_assert_uint_eq(change.after.size, 11);
@@ -214,14 +216,16 @@ START_TEST(a_commit_flushes_what_was_written)
 	node = get("file");
 	before = flushes();
 	ck_assert_int_eq(ovl_write(fs, &root, node, "text", 4, 0, OVL_UNSTABLE,
-	                           NULL), 4);
+	                           NULL),
+	                 4);
 	ck_assert_uint_eq(flushes(), before);
 	ck_assert_int_eq(ovl_commit(fs, &root, node, 0, 0, NULL), 0);
 	ck_assert_uint_eq(flushes(), before + 1);
 	ck_assert_int_eq(ovl_commit(fs, &root, node, 0, 0, NULL), 0);
 	ck_assert_uint_eq(flushes(), before + 1);
 	ck_assert_int_eq(ovl_write(fs, &root, node, "text", 4, 0, OVL_DATA_SYNC,
-	                           NULL), 4);
+	                           NULL),
+	                 4);
 	ck_assert_uint_eq(flushes(), before + 2);
 	ovl_node_unref(node);
 }
@@ -236,7 +240,8 @@ START_TEST(a_volatile_overlay_never_flushes)
 	stage_open();
 	node = get("file");
 	ck_assert_int_eq(ovl_write(fs, &root, node, "TEXT", 4, 0, OVL_FILE_SYNC,
-	                           NULL), 4);
+	                           NULL),
+	                 4);
 	ck_assert_int_eq(ovl_commit(fs, &root, node, 0, 0, NULL), 0);
 	ovl_node_unref(node);
 	ck_assert_int_eq(make_file("", "new"), 0);
@@ -252,8 +257,9 @@ START_TEST(who_may_not_wait_changes_nothing)
 	tree_file("low/file", "text");
 	stage_open();
 	node = get("file");
-	ck_assert_int_eq(ovl_write(fs, &hasty, node, "TEXT", 4, 0,
-	                           OVL_UNSTABLE, NULL), -EAGAIN);
+	ck_assert_int_eq(ovl_write(fs, &hasty, node, "TEXT", 4, 0, OVL_UNSTABLE,
+	                           NULL),
+	                 -EAGAIN);
 	ovl_node_unref(node);
 	ck_assert(has_text("file", "text"));
 	ck_assert_int_eq(count_names("up"), 0);

@@ -39,7 +39,8 @@ static void while_moving(const char *const names[4],
 	pthread_t thread;
 
 	ck_assert_int_eq(pthread_create(&thread, NULL, rename_back_and_forth,
-	                                (void *)names), 0);
+	                                (void *)names),
+	                 0);
 	while (time(NULL) < end)
 		use(node);
 	atomic_store(&over, true);
@@ -57,8 +58,9 @@ static void use_file(struct ovl_node *node)
 	ck_assert_int_eq(ovl_getattr(fs, &root, again, &attr), 0);
 	ck_assert_uint_eq(attr.size, 4);
 	ck_assert_int_eq(ovl_read(fs, &root, again, data, 16, 0, &eof), 4);
-	ck_assert_int_eq(ovl_write(fs, &root, again, "TEXT", 4, 0,
-	                           OVL_UNSTABLE, NULL), 4);
+	ck_assert_int_eq(ovl_write(fs, &root, again, "TEXT", 4, 0, OVL_UNSTABLE,
+	                           NULL),
+	                 4);
 	ovl_node_unref(again);
 }
 
@@ -130,8 +132,8 @@ static void *link_and_remove(void *arg)
 	const char *names[] = { "a", "b" };
 
 	for (unsigned i = 0; !atomic_load(&over); i++) {
-		ck_assert_int_eq(link_name(names[i % 2], "", names[(i + 1) % 2]),
-		                 0);
+		ck_assert_int_eq(
+			link_name(names[i % 2], "", names[(i + 1) % 2]), 0);
 		ck_assert_int_eq(remove_name("", names[i % 2]), 0);
 	}
 	return arg;
@@ -213,7 +215,8 @@ static unsigned count_objects(const char *path)
 
 	if (S_ISDIR(ovl_node_type(node)))
 		ck_assert_int_eq(ovl_readdir(fs, &root, node, 0, false,
-		                             count_one, &counting, &eof), 0);
+		                             count_one, &counting, &eof),
+		                 0);
 	ovl_node_unref(node);
 	return counting.n;
 }
@@ -225,8 +228,8 @@ static unsigned count_objects(const char *path)
 START_TEST(renames_at_random_do_not_deadlock)
 {
 	static const char *const made[][2] = {
-		{ "", "d0" }, { "", "d1" }, { "", "d2" }, { "d0", "s" },
-		{ "d1", "s" },
+		{ "", "d0" },  { "", "d1" },  { "", "d2" },
+		{ "d0", "s" }, { "d1", "s" },
 	};
 	uint64_t random[4];
 	pthread_t threads[4];

@@ -22,16 +22,20 @@ static uint64_t seed;
 /* Trees need no disk until something is read. */
 static void setup(void)
 {
-	struct ovl_real real = { .ino = 1, .generation = 1,
-	                         .attr.mode = S_IFDIR | 0755 };
+	struct ovl_real real = { .ino = 1,
+		                 .generation = 1,
+		                 .attr.mode = S_IFDIR | 0755 };
 	struct ovl_part part = { .layer = &layer, .ino = 1 };
 	struct ovl_node_spec spec = {
-		.id = { 1, 1 }, .layer = &layer, .real = &real,
-		.parts = &part, .nparts = 1,
+		.id = { 1, 1 },
+		.layer = &layer,
+		.real = &real,
+		.parts = &part,
+		.nparts = 1,
 	};
 
-	ck_assert_int_eq(ovl_tree_init(&nodes, true, BOUND, 10, key, NULL,
-	                               NULL), 0);
+	ck_assert_int_eq(
+		ovl_tree_init(&nodes, true, BOUND, 10, key, NULL, NULL), 0);
 	nodes.root = ovl_tree_add(&nodes, &spec);
 	ck_assert_ptr_nonnull(nodes.root);
 }
@@ -45,13 +49,19 @@ static void teardown(void)
 static struct ovl_node *add_in(struct ovl_node *parent, uint64_t ino,
                                uint64_t generation, mode_t type)
 {
-	struct ovl_real real = { .ino = ino, .generation = generation,
-	                         .attr.mode = type | 0644, .attr.nlink = 1 };
+	struct ovl_real real = { .ino = ino,
+		                 .generation = generation,
+		                 .attr.mode = type | 0644,
+		                 .attr.nlink = 1 };
 	struct ovl_part part = { .layer = &layer, .ino = ino };
 	char name[32];
 	struct ovl_node_spec spec = {
-		.id = { ino, generation }, .layer = &layer, .real = &real,
-		.parent = parent, .name = name, .parts = &part,
+		.id = { ino, generation },
+		.layer = &layer,
+		.real = &real,
+		.parent = parent,
+		.name = name,
+		.parts = &part,
 		.nparts = type == S_IFDIR,
 	};
 	struct ovl_node *node;
@@ -188,8 +198,8 @@ static void *add_and_forget(void *arg)
 		if (test_random(random) % 50 == 0)
 			ovl_tree_forget(&nodes, node);
 		ovl_node_unref(node);
-		ovl_node_unref(ovl_tree_get(&nodes,
-		                            2 + test_random(random) % 300));
+		ovl_node_unref(
+			ovl_tree_get(&nodes, 2 + test_random(random) % 300));
 	}
 	return NULL;
 }
@@ -202,7 +212,8 @@ START_TEST(threads_share_a_tree)
 	for (unsigned i = 0; i < 4; i++) {
 		random[i] = seed + i;
 		ck_assert_int_eq(pthread_create(&threads[i], NULL,
-		                                add_and_forget, &random[i]), 0);
+		                                add_and_forget, &random[i]),
+		                 0);
 	}
 	for (unsigned i = 0; i < 4; i++)
 		pthread_join(threads[i], NULL);

@@ -8,16 +8,19 @@
 
 #include "stage.h"
 
-static const struct ovl_caller user = { .uid = 1000, .gid = 1000,
-                                        .may_wait = true };
+static const struct ovl_caller user = { .uid = 1000,
+	                                .gid = 1000,
+	                                .may_wait = true };
 
 static bool is_opaque(const char *name)
 {
 	char value = 0;
 	int fd = tree_open(name, O_RDONLY | O_DIRECTORY);
 
-	fgetxattr(fd, stage.userxattr ? "user.overlay.opaque"
-	                              : "trusted.overlay.opaque", &value, 1);
+	fgetxattr(fd,
+	          stage.userxattr ? "user.overlay.opaque"
+	                          : "trusted.overlay.opaque",
+	          &value, 1);
 	close(fd);
 	return value == 'y';
 }
@@ -166,9 +169,11 @@ START_TEST(sticky_directories_are_respected)
 	dir = get("");
 	ck_assert_int_eq(ovl_setattr(fs, &root, dir, &sticky, NULL, NULL), 0);
 	ck_assert_int_eq(ovl_rename(fs, &user, dir, "file", dir, "x", NULL,
-	                            NULL), -EPERM);
+	                            NULL),
+	                 -EPERM);
 	ck_assert_int_eq(ovl_rename(fs, &user, dir, "missing", dir, "x", NULL,
-	                            NULL), -ENOENT);
+	                            NULL),
+	                 -ENOENT);
 	ovl_node_unref(dir);
 	ck_assert_int_eq(seen("file"), 0);
 }
@@ -183,13 +188,15 @@ START_TEST(both_directories_changes_are_told)
 	from = get("");
 	to = get("full");
 	ck_assert_int_eq(ovl_rename(fs, &root, from, "file", to, "moved",
-	                            &from_change, &to_change), 0);
+	                            &from_change, &to_change),
+	                 0);
 	ck_assert(from_change.has_before && from_change.has_after);
 	ck_assert(to_change.has_before && to_change.has_after);
 	ck_assert_uint_eq(from_change.after.fileid, id_of("").fileid);
 	ck_assert_uint_eq(to_change.after.fileid, id_of("full").fileid);
 	ck_assert_int_eq(memcmp(&to_change.after.mtime, &to_change.before.mtime,
-	                        sizeof(struct timespec)) != 0, 1);
+	                        sizeof(struct timespec)) != 0,
+	                 1);
 	ovl_node_unref(from);
 	ovl_node_unref(to);
 }

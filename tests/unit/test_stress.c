@@ -107,7 +107,7 @@ static void use_node(struct worker *worker, struct ovl_node *node)
 		if (err != -EINPROGRESS)
 			check_result(err, "resolve");
 		ck_assert(err || ovl_node_id(again).fileid ==
-		                 ovl_node_id(node).fileid);
+		                         ovl_node_id(node).fileid);
 		ovl_node_unref(again);
 		break;
 	default:
@@ -127,11 +127,13 @@ static void one_call(struct worker *worker)
 	switch (pick(worker, 10)) {
 	case 0:
 		check_result(ovl_create(fs, &root, dir, name, OVL_UNCHECKED,
-		                        &nothing, 0, &node, NULL), "create");
+		                        &nothing, 0, &node, NULL),
+		             "create");
 		break;
 	case 1:
 		check_result(ovl_mkdir(fs, &root, dir, name, &nothing, &node,
-		                       NULL), "mkdir");
+		                       NULL),
+		             "mkdir");
 		break;
 	case 2:
 		check_result(ovl_remove(fs, &root, dir, name, NULL), "remove");
@@ -141,21 +143,25 @@ static void one_call(struct worker *worker)
 		break;
 	case 4:
 	case 5:
-		check_result(ovl_rename(fs, &root, dir, name, to, to_name,
-		                        NULL, NULL), "rename");
+		check_result(ovl_rename(fs, &root, dir, name, to, to_name, NULL,
+		                        NULL),
+		             "rename");
 		break;
 	case 6:
 		if (!ovl_lookup(fs, &root, dir, name, &node))
 			check_result(ovl_link(fs, &root, node, to, to_name,
-			                      NULL), "link");
+			                      NULL),
+			             "link");
 		break;
 	case 7:
 		check_result(ovl_readdir(fs, &root, dir, 0, pick(worker, 2),
-		                         take, &n, &eof), "readdir");
+		                         take, &n, &eof),
+		             "readdir");
 		break;
 	case 8:
 		check_result(ovl_symlink(fs, &root, dir, name, "target",
-		                         &nothing, &node, NULL), "symlink");
+		                         &nothing, &node, NULL),
+		             "symlink");
 		break;
 	default:
 		if (!ovl_lookup(fs, &root, dir, name, &node))
@@ -224,7 +230,8 @@ static void tell(FILE *out, const char *path)
 	        (unsigned long long)id.generation, ovl_node_type(node));
 	if (S_ISDIR(ovl_node_type(node)))
 		ck_assert_int_eq(ovl_readdir(fs, &root, node, 0, false,
-		                             tell_one, &listing, &eof), 0);
+		                             tell_one, &listing, &eof),
+		                 0);
 	ovl_node_unref(node);
 }
 
@@ -253,7 +260,8 @@ START_TEST(threads_do_everything_at_once)
 	for (unsigned i = 0; i < NTHREADS; i++) {
 		workers[i].random = seed + _i * NTHREADS + i;
 		ck_assert_int_eq(pthread_create(&workers[i].thread, NULL, work,
-		                                &workers[i]), 0);
+		                                &workers[i]),
+		                 0);
 	}
 	sleep(given ? atoi(given) : DEFAULT_SECONDS);
 	atomic_store(&over, true);

@@ -102,9 +102,13 @@ static void random_act(uint64_t *random)
 {
 	char path[SIDE_PATH], to[SIDE_PATH];
 	struct act act = {
-		.kind = test_random(random) % ACT_KINDS, .path = path,
-		.to = to, .mode = 0755, .owner = 1000,
-		.size = test_random(random) % 1000, .text = "written",
+		.kind = test_random(random) % ACT_KINDS,
+		.path = path,
+		.to = to,
+		.mode = 0755,
+		.owner = 1000,
+		.size = test_random(random) % 1000,
+		.text = "written",
 		.time = { 1000, 1000 },
 	};
 	struct side_names *names = malloc(sizeof(*names));

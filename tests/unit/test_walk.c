@@ -37,7 +37,8 @@ static void make_many(void)
 			snprintf(name, sizeof(name), "file%u", n);
 			ck_assert_int_eq(ovl_create(fs, &root, in, name,
 			                            OVL_GUARDED, &nothing, 0,
-			                            &node, NULL), 0);
+			                            &node, NULL),
+			                 0);
 			ovl_node_unref(node);
 		}
 		ovl_node_unref(in);
@@ -95,8 +96,8 @@ START_TEST(all_who_wait_share_one_walk)
 	}
 	stage_reopen();
 	for (unsigned i = 0; i < 8; i++)
-		ck_assert_int_eq(pthread_create(&threads[i], NULL, ask,
-		                                &asking[i]), 0);
+		ck_assert_int_eq(
+			pthread_create(&threads[i], NULL, ask, &asking[i]), 0);
 	for (unsigned i = 0; i < 8; i++) {
 		pthread_join(threads[i], NULL);
 		ck_assert_int_eq(asking[i].err, 0);
@@ -137,8 +138,8 @@ START_TEST(nothing_is_missed_while_directories_move)
 	for (unsigned round = 0; round < 5; round++) {
 		atomic_store(&over, false);
 		stage_reopen();
-		ck_assert_int_eq(pthread_create(&thread, NULL, move_about,
-		                                NULL), 0);
+		ck_assert_int_eq(
+			pthread_create(&thread, NULL, move_about, NULL), 0);
 		for (unsigned i = 0; i < NDIRS; i++) {
 			ck_assert_int_eq(resolve(ids[i], &node), 0);
 			ovl_node_unref(node);
