@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,6 +19,7 @@
 #include "overlay/flush.h"
 #include "overlay/perm.h"
 #include "overlay/refresh.h"
+#include "overlay/xattr.h"
 
 int ovl_getattr(struct ovl *fs, const struct ovl_caller *caller,
                 struct ovl_node *node, struct ovl_attr *attr)
@@ -51,14 +51,6 @@ int ovl_access(struct ovl *fs, const struct ovl_caller *caller,
 
 /* ---- setting ---------------------------------------------------------------- */
 
-#define PROC_PATH_SIZE 32
-
-/* The way to the attributes of what is open by O_PATH, symlinks too. */
-static void proc_path(char path[PROC_PATH_SIZE], int fd)
-{
-	snprintf(path, PROC_PATH_SIZE, "/proc/self/fd/%d", fd);
-}
-
 static struct timespec time_to_set(enum ovl_settime how,
                                    const struct timespec *given)
 {
@@ -77,9 +69,9 @@ int ovl_attrs_apply(int fd, const struct ovl_setattr *set)
 		time_to_set(set->set_atime, &set->atime),
 		time_to_set(set->set_mtime, &set->mtime),
 	};
-	char path[PROC_PATH_SIZE];
+	char path[OVL_FD_PATH_SIZE];
 
-	proc_path(path, fd);
+	ovl_fd_path(fd, path);
 	if ((set->has_uid || set->has_gid) &&
 	    fchownat(fd, "", set->has_uid ? set->uid : (uid_t)-1,
 	             set->has_gid ? set->gid : (gid_t)-1, AT_EMPTY_PATH))

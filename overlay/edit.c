@@ -17,6 +17,7 @@
 #include "overlay/find.h"
 #include "overlay/flush.h"
 #include "overlay/refresh.h"
+#include "overlay/xattr.h"
 
 struct ovl_change *ovl_change_start(struct ovl_change *change,
                                     struct ovl_change *unasked)
@@ -147,10 +148,10 @@ int ovl_edit_place(struct ovl_edit *edit, const char *tmp, const char *name,
 /* A link of what is open as `fd` under the name `tmp` of the work directory. */
 static int link_to_tmp(struct ovl_edit *edit, int fd, const char *tmp)
 {
-	char path[32];
+	char path[OVL_FD_PATH_SIZE];
 
 	/* AT_EMPTY_PATH would ask for a capability. */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	ovl_fd_path(fd, path);
 	if (linkat(AT_FDCWD, path, ovl_workdir_tmp(edit->fs->workdir), tmp,
 	           AT_SYMLINK_FOLLOW))
 		return -errno;

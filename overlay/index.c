@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "overlay/xattr.h"
+
 /* One link of the index; it stands in both trees. */
 struct indexed {
 	struct ovl_id id;
@@ -175,7 +177,7 @@ bool ovl_index_find(struct ovl_index *index, uint64_t ino, struct ovl_id *id)
 
 int ovl_index_add(struct ovl_index *index, struct ovl_id id, int fd)
 {
-	char from[32], name[OVL_INDEX_NAME_SIZE];
+	char from[OVL_FD_PATH_SIZE], name[OVL_INDEX_NAME_SIZE];
 	struct stat st;
 
 	if (fstat(fd, &st))
@@ -184,7 +186,7 @@ int ovl_index_add(struct ovl_index *index, struct ovl_id id, int fd)
 	if (unlinkat(index->dir, name, 0) && errno != ENOENT)
 		return -errno;
 	/* AT_EMPTY_PATH would ask for a capability. */
-	snprintf(from, sizeof(from), "/proc/self/fd/%d", fd);
+	ovl_fd_path(fd, from);
 	if (linkat(AT_FDCWD, from, index->dir, name, AT_SYMLINK_FOLLOW))
 		return -errno;
 	return enter(index, id, st.st_ino);
