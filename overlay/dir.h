@@ -13,7 +13,7 @@
 #include <limits.h>
 #include <stdbool.h>
 
-#include "overlay/node.h"
+#include "overlay/tree.h"
 
 /*
  * An open descriptor of a directory's part, to be given back by ovl_fd_unref to

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#include "overlay/node.h"
+#include "overlay/tree.h"
 
 /*
  * An open descriptor of a regular file, to be given back by ovl_fd_unref to the

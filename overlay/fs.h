@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 #include "overlay/layer.h"
-#include "overlay/node.h"
+#include "overlay/tree.h"
 #include "overlay/overlay.h"
 #include "overlay/stack.h"
 #include "overlay/state.h"

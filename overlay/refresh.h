@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "overlay/node.h"
+#include "overlay/tree.h"
 #include "overlay/overlay.h"
 
 /*

@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 #include "overlay/layer.h"
-#include "overlay/node.h"
+#include "overlay/tree.h"
 #include "overlay/overlay.h"
 #include "overlay/walk.h"
 

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "overlay/node.h"
+#include "overlay/tree.h"
 #include "overlay/overlay.h"
 
 /* The child of `dir` by name: a reference in `node`, or -errno. May wait. */

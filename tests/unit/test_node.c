@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 
 #include "overlay/fdcache.h"
-#include "overlay/node.h"
+#include "overlay/tree.h"
 
 #include "seed.h"
 #include "stage.h"

@@ -1,0 +1,353 @@
+#include "config.h"
+
+#include "overlay/tree.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "overlay/overlay.h"
+
+#define FIRST_BUCKETS 64
+/* Nodes looked at, at most, for one to forget; then the bound waits. */
+#define CLOCK_STEPS 64
+/* Nodes forgotten from a shard before the next one has its turn. */
+#define SHARD_SHARE 4
+
+/* ---- shards: hashing and the clock ------------------------------------ */
+
+/* Inode numbers are dense: spread them (Fibonacci hashing). */
+static uint64_t mix(uint64_t fileid)
+{
+	fileid ^= fileid >> 32;
+	return fileid * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static struct ovl_shard *shard_of(struct ovl_tree *tree, uint64_t fileid)
+{
+	return &tree->shards[mix(fileid) >> 58];
+}
+
+static struct ovl_node **bucket_of(struct ovl_shard *shard, uint64_t fileid)
+{
+	return &shard->buckets[(mix(fileid) >> 16) & (shard->nbuckets - 1)];
+}
+
+static struct ovl_node *shard_find(struct ovl_shard *shard, uint64_t fileid)
+{
+	struct ovl_node *node = *bucket_of(shard, fileid);
+
+	while (node && node->id.fileid != fileid)
+		node = node->hash_next;
+	return node;
+}
+
+/* A larger table, if there is memory for one: the old one works as well. */
+static void shard_grow(struct ovl_shard *shard)
+{
+	size_t old_n = shard->nbuckets;
+	struct ovl_node **old = shard->buckets, *node, *next, **bucket;
+	struct ovl_node **larger = calloc(old_n * 2, sizeof(*larger));
+
+	if (!larger)
+		return;
+	shard->buckets = larger;
+	shard->nbuckets = old_n * 2;
+	for (size_t i = 0; i < old_n; i++) {
+		for (node = old[i]; node; node = next) {
+			next = node->hash_next;
+			bucket = bucket_of(shard, node->id.fileid);
+			node->hash_next = *bucket;
+			*bucket = node;
+		}
+	}
+	free(old);
+}
+
+static void shard_insert(struct ovl_shard *shard, struct ovl_node *node)
+{
+	struct ovl_node **bucket, *hand = shard->hand;
+
+	if (shard->count >= shard->nbuckets)
+		shard_grow(shard);
+	bucket = bucket_of(shard, node->id.fileid);
+	node->hash_next = *bucket;
+	*bucket = node;
+	if (hand) {
+		node->clock_next = hand;
+		node->clock_prev = hand->clock_prev;
+		hand->clock_prev->clock_next = node;
+		hand->clock_prev = node;
+	} else {
+		node->clock_next = node->clock_prev = node;
+		shard->hand = node;
+	}
+	node->hashed = true;
+	shard->count++;
+}
+
+static void shard_remove(struct ovl_shard *shard, struct ovl_node *node)
+{
+	struct ovl_node **link = bucket_of(shard, node->id.fileid);
+
+	while (*link != node)
+		link = &(*link)->hash_next;
+	*link = node->hash_next;
+	if (node->clock_next == node) {
+		shard->hand = NULL;
+	} else {
+		node->clock_prev->clock_next = node->clock_next;
+		node->clock_next->clock_prev = node->clock_prev;
+		if (shard->hand == node)
+			shard->hand = node->clock_next;
+	}
+	node->hashed = false;
+	shard->count--;
+}
+
+/* ---- the bound ------------------------------------------------------------ */
+
+/*
+ * Forget the names of a directory that is held, by its children most likely. A
+ * directory in use right now keeps them.
+ */
+static bool drop_names(struct ovl_node *node)
+{
+	struct ovl_dir *dir = node->dir;
+	bool dropped = false;
+
+	if (!dir || pthread_mutex_trylock(&dir->change))
+		return false;
+	if (!pthread_mutex_trylock(&node->lock)) {
+		if (dir->names && dir->weight) {
+			ovl_node_set_names(node, NULL);
+			dropped = true;
+		}
+		pthread_mutex_unlock(&node->lock);
+	}
+	pthread_mutex_unlock(&dir->change);
+	return dropped;
+}
+
+/* What is to be done with a node that the hand stopped at. */
+enum verdict { SPARE, FORGET, DROP_NAMES, FLUSH };
+
+/*
+ * References are taken under the shard's lock, from the table, or by someone who
+ * has one: a node that only the table holds stays so while that is locked.
+ */
+static enum verdict judge(struct ovl_node *node)
+{
+	if (atomic_exchange(&node->used, false))
+		return SPARE;
+	if (atomic_load(&node->refs) > 1)
+		return node->dir && node->dir->weight ? DROP_NAMES : SPARE;
+	/* Flushed while it can still be found: who commits must not find a
+	 * new node, without a descriptor, and take that for stable. */
+	if (!node->dir && ovl_fdslot_dirty(node->tree->fds, &node->fd))
+		return FLUSH;
+	return FORGET;
+}
+
+/*
+ * Move the shard's hand over nodes used lately until it meets one to do
+ * something about: that one, which the caller then holds, or NULL.
+ */
+static struct ovl_node *shard_victim(struct ovl_shard *shard,
+                                     enum verdict *verdict)
+{
+	struct ovl_node *node = NULL;
+
+	*verdict = SPARE;
+	pthread_mutex_lock(&shard->lock);
+	for (unsigned i = 0; i < CLOCK_STEPS && shard->hand; i++) {
+		node = shard->hand;
+		shard->hand = node->clock_next;
+		*verdict = judge(node);
+		if (*verdict != SPARE)
+			break;
+	}
+	if (*verdict == FORGET)
+		shard_remove(shard, node); /* its reference is the caller's */
+	else if (*verdict != SPARE)
+		ovl_node_ref(node);
+	pthread_mutex_unlock(&shard->lock);
+	return *verdict == SPARE ? NULL : node;
+}
+
+/* Forget something of this shard. False: there is nothing just now. */
+static bool shrink_shard(struct ovl_tree *tree, struct ovl_shard *shard)
+{
+	enum verdict verdict;
+	struct ovl_node *victim = shard_victim(shard, &verdict);
+
+	if (!victim)
+		return false;
+	if (verdict == DROP_NAMES)
+		drop_names(victim);
+	else if (verdict == FLUSH)
+		ovl_fdslot_clear(tree->fds, &victim->fd, false);
+	ovl_node_unref(victim);
+	return true;
+}
+
+/* A few from each shard in turn, until the tree is within its bound again. */
+static void shrink(struct ovl_tree *tree)
+{
+	for (unsigned i = 0; i < 2 * OVL_TREE_SHARDS; i++) {
+		unsigned turn = atomic_fetch_add(&tree->next_shard, 1);
+		struct ovl_shard *shard = &tree->shards[turn % OVL_TREE_SHARDS];
+
+		for (unsigned n = 0; n < SHARD_SHARE; n++) {
+			if (atomic_load(&tree->weight) <= tree->max_weight)
+				return;
+			if (!shrink_shard(tree, shard))
+				break;
+		}
+	}
+}
+
+void ovl_tree_charge(struct ovl_tree *tree, size_t weight)
+{
+	if (atomic_fetch_add(&tree->weight, weight) + weight > tree->max_weight)
+		shrink(tree);
+}
+
+void ovl_tree_discharge(struct ovl_tree *tree, size_t weight)
+{
+	atomic_fetch_sub(&tree->weight, weight);
+}
+
+void ovl_tree_move_begin(struct ovl_tree *tree)
+{
+	pthread_mutex_lock(&tree->moving);
+	atomic_fetch_add(&tree->moves, 1);
+}
+
+void ovl_tree_move_end(struct ovl_tree *tree)
+{
+	atomic_fetch_add(&tree->moves, 1);
+	pthread_mutex_unlock(&tree->moving);
+}
+
+/* ---- trees ------------------------------------------------------------------ */
+
+int ovl_tree_init(struct ovl_tree *tree, bool upper, size_t max_entries,
+                  size_t max_files, const unsigned char *cookie_key,
+                  ovl_flushed_fn *flushed, void *arg)
+{
+	pthread_mutexattr_t recursive;
+
+	memset(tree, 0, sizeof(*tree));
+	tree->max_weight = max_entries;
+	tree->cookie_key = cookie_key;
+	tree->upper = upper;
+	pthread_mutexattr_init(&recursive);
+	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&tree->moving, &recursive);
+	pthread_mutexattr_destroy(&recursive);
+	tree->max_files = max_files;
+	tree->fds = ovl_fdcache_new(max_files, flushed, arg);
+	tree->map = ovl_map_new();
+	if (!tree->fds || !tree->map)
+		goto no_memory;
+	for (size_t i = 0; i < OVL_TREE_SHARDS; i++) {
+		struct ovl_shard *shard = &tree->shards[i];
+
+		shard->buckets = calloc(FIRST_BUCKETS, sizeof(*shard->buckets));
+		if (!shard->buckets)
+			goto no_memory;
+		shard->nbuckets = FIRST_BUCKETS;
+		pthread_mutex_init(&shard->lock, NULL);
+	}
+	return 0;
+
+no_memory:
+	ovl_tree_release(tree);
+	return -ENOMEM;
+}
+
+void ovl_tree_release(struct ovl_tree *tree)
+{
+	ovl_node_unref(tree->root);
+	tree->root = NULL;
+	for (size_t i = 0; i < OVL_TREE_SHARDS; i++) {
+		struct ovl_shard *shard = &tree->shards[i];
+
+		while (shard->hand)
+			ovl_tree_forget(tree, shard->hand);
+		free(shard->buckets);
+		shard->buckets = NULL;
+	}
+	if (tree->fds)
+		ovl_fdcache_free(tree->fds);
+	tree->fds = NULL;
+	ovl_map_free(tree->map);
+	tree->map = NULL;
+}
+
+struct ovl_node *ovl_tree_get(struct ovl_tree *tree, uint64_t fileid)
+{
+	struct ovl_shard *shard = shard_of(tree, fileid);
+	struct ovl_node *node;
+
+	pthread_mutex_lock(&shard->lock);
+	node = shard_find(shard, fileid);
+	if (node) {
+		ovl_node_ref(node);
+		atomic_store_explicit(&node->used, true, memory_order_relaxed);
+	}
+	pthread_mutex_unlock(&shard->lock);
+	return node;
+}
+
+struct ovl_node *ovl_tree_add(struct ovl_tree *tree,
+                              const struct ovl_node_spec *spec)
+{
+	struct ovl_shard *shard = shard_of(tree, spec->id.fileid);
+	struct ovl_node *fresh = ovl_node_new(tree, spec), *old, *stale = NULL;
+
+	if (!fresh)
+		return NULL;
+	if (spec->parent && !spec->indexed &&
+	    ovl_map_put(tree->map, spec->id.fileid, spec->parent->id.fileid,
+	                spec->name, strlen(spec->name)))
+		ovl_map_set_complete(tree->map, false);
+
+	pthread_mutex_lock(&shard->lock);
+	old = shard_find(shard, spec->id.fileid);
+	if (old && old->id.generation != spec->id.generation) {
+		shard_remove(shard, old);
+		stale = old;
+		old = NULL;
+	}
+	if (old)
+		ovl_node_ref(old);
+	else
+		shard_insert(shard, fresh);
+	pthread_mutex_unlock(&shard->lock);
+
+	ovl_node_unref(stale);
+	if (old) {
+		ovl_node_unref(fresh);
+		ovl_node_unref(fresh);
+		return old;
+	}
+	if (atomic_load(&tree->weight) > tree->max_weight)
+		shrink(tree);
+	return fresh;
+}
+
+void ovl_tree_forget(struct ovl_tree *tree, struct ovl_node *node)
+{
+	struct ovl_shard *shard = shard_of(tree, node->id.fileid);
+	bool held;
+
+	pthread_mutex_lock(&shard->lock);
+	held = node->hashed;
+	if (held)
+		shard_remove(shard, node);
+	pthread_mutex_unlock(&shard->lock);
+	if (held)
+		ovl_node_unref(node);
+}

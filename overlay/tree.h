@@ -1,0 +1,89 @@
+/*
+ * Trees: nodes found by identity, within a bound.
+ *
+ * There are two kinds of tree. A stack's holds the merged view of lower layers,
+ * and never changes. An overlay's holds only what has an upper part; what has
+ * none is the stack's node, and is shared by all overlays on that stack.
+ *
+ * Beyond max_entries (nodes and cached names together) a tree forgets what was
+ * not used lately and nobody holds. Thread-safe; for the order of locks see
+ * node.h.
+ */
+#ifndef VENEER_OVERLAY_TREE_H
+#define VENEER_OVERLAY_TREE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "overlay/fdcache.h"
+#include "overlay/index.h"
+#include "overlay/map.h"
+#include "overlay/node.h"
+
+#define OVL_TREE_SHARDS 64
+
+struct ovl_shard {
+	/* Guards the fields below, and hashing of nodes. */
+	pthread_mutex_t lock;
+	struct ovl_node **buckets;
+	size_t nbuckets, count;
+	struct ovl_node *hand; /* where the search for what to forget goes on */
+};
+
+struct ovl_tree {
+	struct ovl_shard shards[OVL_TREE_SHARDS];
+	atomic_size_t weight; /* nodes and cached names */
+	size_t max_weight;
+	atomic_uint next_shard; /* to forget from */
+	struct ovl_fdcache *fds;
+	size_t max_files; /* what `fds` is bounded to */
+	struct ovl_map *map;
+	struct ovl_index *index;         /* borrowed; NULL but in an overlay */
+	const unsigned char *cookie_key; /* borrowed, OVL_KEY_BYTES */
+	struct ovl_node *root;           /* held; NULL: no layer */
+	bool upper;                      /* an overlay's, not a stack's */
+	bool writable;                   /* its files are opened for writing */
+	/* Held while an object moves, on disk and in memory: who finds it
+	 * neither here nor there takes it, and looks again, from above too:
+	 * so it is recursive. */
+	pthread_mutex_t moving;
+	/* Odd while something moves: who found nothing, and this has changed
+	 * since before, looks again. */
+	atomic_uint moves;
+};
+
+/* A tree without a root. 0 or -ENOMEM. */
+int ovl_tree_init(struct ovl_tree *tree, bool upper, size_t max_entries,
+                  size_t max_files, const unsigned char *cookie_key,
+                  ovl_flushed_fn *flushed, void *arg);
+
+/* Drop the root and all nodes; nobody may hold any. */
+void ovl_tree_release(struct ovl_tree *tree);
+
+/* The node of that fileid, referenced, or NULL where it is not in memory. */
+struct ovl_node *ovl_tree_get(struct ovl_tree *tree, uint64_t fileid);
+
+/*
+ * The node of this identity, referenced: the one in memory, else a new one,
+ * which gets its row in the map. An old one of the same fileid and another
+ * generation is forgotten: its inode number has been used again. May forget
+ * other nodes, and so block. NULL: no memory.
+ */
+struct ovl_node *ovl_tree_add(struct ovl_tree *tree,
+                              const struct ovl_node_spec *spec);
+
+/* Make the tree forget a node, whoever still holds it: its object is gone. */
+void ovl_tree_forget(struct ovl_tree *tree, struct ovl_node *node);
+
+/* Add to, or take from, what the tree counts; may forget something. Blocks. */
+void ovl_tree_charge(struct ovl_tree *tree, size_t weight);
+void ovl_tree_discharge(struct ovl_tree *tree, size_t weight);
+
+/* Around a move: `moving` is held, and who looks meanwhile will know of it. */
+void ovl_tree_move_begin(struct ovl_tree *tree);
+void ovl_tree_move_end(struct ovl_tree *tree);
+
+#endif
