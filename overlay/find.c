@@ -298,6 +298,7 @@ static int by_rows(struct ovl *fs, struct ovl_tree *tree, uint64_t fileid,
 	unsigned moves = atomic_load(&tree->moves);
 	char name[NAME_MAX + 1];
 	struct ovl_node *dir, *got = ovl_tree_get(tree, fileid);
+	bool had_row = false;
 	uint64_t parent;
 	int err;
 
@@ -307,6 +308,7 @@ static int by_rows(struct ovl *fs, struct ovl_tree *tree, uint64_t fileid,
 	}
 	while (depth < MAX_DEPTH &&
 	       ovl_map_get(tree->map, fileid, 0, &parent, name)) {
+		had_row = true;
 		err = by_rows(fs, tree, parent, depth + 1, &dir);
 		if (!err) {
 			err = tree->upper ? ovl_find_child(fs, dir, name, true,
@@ -326,6 +328,9 @@ static int by_rows(struct ovl *fs, struct ovl_tree *tree, uint64_t fileid,
 		if (!drop_row(tree, moves, fileid, parent, name))
 			return -ERESTART;
 	}
+	/* What exists has a row at every moment, if it has any. */
+	if (!had_row)
+		return -ENOENT;
 	return !(moves & 1) && atomic_load(&tree->moves) == moves ? -ENOENT
 	                                                          : -ERESTART;
 }

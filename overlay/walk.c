@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <search.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,25 +58,48 @@ void ovl_walk_release(struct ovl_walk *walk)
 
 /* ---- the queue -------------------------------------------------------------- */
 
-static int push(struct ovl_walk *walk, uint64_t fileid)
+static int compare(const void *a, const void *b)
 {
+	uintptr_t x = (uintptr_t)a, y = (uintptr_t)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void keep(void *fileid)
+{
+	(void)fileid; /* it is no pointer */
+}
+
+/* The lock is held. */
+static int queue(struct ovl_walk *walk, uint64_t fileid)
+{
+	size_t size = walk->size ? walk->size * 2 : 256;
 	uint64_t *larger;
+
+	if (walk->nqueue == walk->size) {
+		larger = reallocarray(walk->queue, size, sizeof(*larger));
+		if (!larger)
+			return -ENOMEM;
+		walk->queue = larger;
+		walk->size = size;
+	}
+	walk->queue[walk->nqueue++] = fileid;
+	return 0;
+}
+
+/* Into the queue, if it has never been there; or once more. */
+static int push(struct ovl_walk *walk, uint64_t fileid, bool once_more)
+{
+	void *key = (void *)(uintptr_t)fileid;
 	int err = 0;
 
 	pthread_mutex_lock(&walk->lock);
-	if (walk->nqueue == walk->size) {
-		size_t size = walk->size ? walk->size * 2 : 256;
-
-		larger = reallocarray(walk->queue, size, sizeof(*larger));
-		if (larger) {
-			walk->queue = larger;
-			walk->size = size;
-		} else {
+	if (once_more || !tfind(key, &walk->known, compare)) {
+		if (!tsearch(key, &walk->known, compare))
 			err = -ENOMEM;
-		}
+		else
+			err = queue(walk, fileid);
 	}
-	if (!err)
-		walk->queue[walk->nqueue++] = fileid;
 	pthread_mutex_unlock(&walk->lock);
 	return err;
 }
@@ -100,7 +124,7 @@ void ovl_walk_moved(struct ovl_walk *walk, const struct ovl_node *dir)
 	pthread_mutex_lock(&walk->lock);
 	running = walk->running;
 	pthread_mutex_unlock(&walk->lock);
-	if (running && push(walk, dir->id.fileid))
+	if (running && push(walk, dir->id.fileid, false))
 		ovl_map_set_complete(walk->tree->map, false);
 }
 
@@ -191,27 +215,44 @@ static int visit_name(struct ovl_walk *walk, struct ovl_node *dir,
 	err = ovl_map_put(walk->tree->map, node->id.fileid, dir->id.fileid,
 	                  name, strlen(name));
 	if (!err && node->dir)
-		err = push(walk, node->id.fileid);
+		err = push(walk, node->id.fileid, false);
 	ovl_node_unref(node);
 	return err;
 }
 
+/* `*again`: it could not be read; it may be on the move. */
 static int visit_dir(struct ovl_walk *walk, struct ovl_node *dir,
-                     struct batch *batch, uint64_t *seen)
+                     struct batch *batch, uint64_t *seen, bool *again)
 {
 	uint64_t cookie = 0;
 	int err;
 
 	do {
 		err = take_batch(dir, &cookie, batch);
-		if (err)
-			return err == -ENOMEM ? err : 0; /* unreadable */
+		*again = err && err != -ENOMEM;
 		for (unsigned i = 0; i < batch->n && !err; i++)
 			err = visit_name(walk, dir, batch->names[i].name,
 			                 batch->names[i].fileid,
 			                 batch->names[i].type);
 		*seen += batch->n;
 	} while (!err && batch->n && !walk->stop);
+	return *again ? 0 : err;
+}
+
+static int visit(struct ovl_walk *walk, uint64_t fileid, struct batch *batch,
+                 uint64_t *seen)
+{
+	unsigned moves = atomic_load(&walk->tree->moves);
+	struct ovl_node *dir = find_dir(walk, fileid, 0);
+	bool again = !dir;
+	int err = 0;
+
+	if (dir)
+		err = visit_dir(walk, dir, batch, seen, &again);
+	ovl_node_unref(dir);
+	/* Gone, or unreadable, unless something has moved meanwhile. */
+	if (!err && again && atomic_load(&walk->tree->moves) != moves)
+		err = push(walk, fileid, true);
 	return err;
 }
 
@@ -236,18 +277,12 @@ static void *run(void *arg)
 	struct ovl_walk *walk = arg;
 	struct batch *batch = malloc(sizeof(*batch));
 	uint64_t fileid, seen = 0;
-	struct ovl_node *dir;
 	bool whole;
 	int err;
 
-	err = batch ? push(walk, walk->tree->root->id.fileid) : -ENOMEM;
-	while (!err && pop(walk, &fileid)) {
-		dir = find_dir(walk, fileid, 0);
-		if (!dir)
-			continue;
-		err = visit_dir(walk, dir, batch, &seen);
-		ovl_node_unref(dir);
-	}
+	err = batch ? push(walk, walk->tree->root->id.fileid, false) : -ENOMEM;
+	while (!err && pop(walk, &fileid))
+		err = visit(walk, fileid, batch, &seen);
 	free(batch);
 
 	pthread_mutex_lock(&walk->lock);
@@ -256,6 +291,8 @@ static void *run(void *arg)
 	if (whole)
 		ovl_map_set_complete(walk->tree->map, true);
 	walk->nqueue = 0;
+	tdestroy(walk->known, keep);
+	walk->known = NULL;
 	walk->running = false;
 	pthread_cond_broadcast(&walk->ended);
 	pthread_mutex_unlock(&walk->lock);

@@ -4,7 +4,8 @@
  *
  * One walk serves all that wait for it, in a thread of its own. Objects made or
  * moved while it runs enter the map by themselves; a directory that is moved is
- * walked again, lest it slip from the part not yet seen into the part that was.
+ * put into the queue, lest it slip from the part not yet seen into the part that
+ * was. Each is walked once, wherever it is by then.
  * When a walk has reached the end, the map is complete, and stays so.
  */
 #ifndef VENEER_OVERLAY_WALK_H
@@ -38,6 +39,7 @@ struct ovl_walk {
 	uint64_t walks;  /* begun, ever */
 	uint64_t *queue; /* fileids of directories still to be walked */
 	size_t nqueue, size;
+	void *known; /* a tsearch tree of all that were ever in the queue */
 };
 
 void ovl_walk_init(struct ovl_walk *walk, struct ovl_tree *tree,
