@@ -112,9 +112,10 @@ static int prepare(struct ovl_edit *edit, const struct ovl_caller *caller,
 	fd = make_object(ovl_workdir_tmp(fs->workdir), tmp, making);
 	if (fd < 0)
 		return fd;
-	err = dress(fd, caller, &edit->change->before, making);
+	/* Marks first: the mode may forbid them to a server without root. */
+	err = mark(fs, fd, making);
 	if (!err)
-		err = mark(fs, fd, making);
+		err = dress(fd, caller, &edit->change->before, making);
 	if (!err && S_ISREG(making->type))
 		err = ovl_flush_object(fs, fd);
 	if (!err)

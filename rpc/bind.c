@@ -25,7 +25,7 @@ union address {
 	struct sockaddr_storage storage;
 };
 
-/* An address as inet_pton(3) takes it, or an IPv6 one with a scope. */
+/* A numeric address as getaddrinfo(3) takes it, a scope included. */
 static int parse(const char *text, union address *address, socklen_t *len)
 {
 	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_PASSIVE,

@@ -31,18 +31,6 @@ static const char *stage_lowers[2] = { stage_paths[0], stage_paths[1] };
 /* How it is opened: set by stage_setup, and the test's to change. */
 static struct ovl_config stage;
 
-#ifdef __SANITIZE_THREAD__
-/*
- * Which of two directories is locked first depends on which is above the other,
- * and they move: ThreadSanitizer takes that for a cycle. See ovl.rename.
- */
-const char *__tsan_default_options(void);
-const char *__tsan_default_options(void)
-{
-	return "detect_deadlocks=0";
-}
-#endif
-
 /* ---- setting it up -------------------------------------------------------- */
 
 static inline void stage_setup(void)

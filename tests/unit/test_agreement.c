@@ -374,13 +374,15 @@ static bool may_mount_overlays(void)
 int main(void)
 {
 	const char *runs = getenv("AGREEMENT_RUNS");
-	Suite *suite = suite_create("agreement");
-	TCase *tcase = tcase_create("agreement");
+	Suite *suite;
+	TCase *tcase;
 
 	if (!may_mount_overlays()) {
 		printf("skipped: no overlay can be mounted here\n");
 		return 77;
 	}
+	suite = suite_create("agreement");
+	tcase = tcase_create("agreement");
 	seed = test_seed();
 	tcase_add_loop_test(tcase, the_kernel_and_veneer_agree, 0,
 	                    runs ? atoi(runs) : DEFAULT_RUNS);

@@ -225,15 +225,18 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("rpcbind");
-	TCase *there = tcase_create("there"), *away = tcase_create("away");
+	TCase *there, *away;
 	SRunner *runner;
+	Suite *suite;
 	int failed;
 
 	if (system("command -v rpcbind >/dev/null") || !enter_own_world()) {
 		fprintf(stderr, "no rpcbind can be started: skipped\n");
 		return 77;
 	}
+	suite = suite_create("rpcbind");
+	there = tcase_create("there");
+	away = tcase_create("away");
 	tcase_set_timeout(there, 30);
 	tcase_add_checked_fixture(there, start_rpcbind, stop_rpcbind);
 	tcase_add_test(there, every_version_is_registered_for_each_transport);
