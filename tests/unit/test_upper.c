@@ -22,7 +22,8 @@ static bool born_in_upper(const char *path, const char *place)
 /* A mark as other hands copy it: byte by byte. */
 static void copy_mark(const char *from, const char *to)
 {
-	int from_fd = tree_open(from, O_RDONLY), to_fd = tree_open(to, O_RDONLY);
+	int from_fd = tree_open(from, O_RDONLY),
+	    to_fd = tree_open(to, O_RDONLY);
 	char value[128];
 	ssize_t n;
 
