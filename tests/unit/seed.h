@@ -25,6 +25,19 @@ static inline uint64_t test_seed(void)
 	return seed;
 }
 
+/*
+ * How long a loop is: a sample, or the whole of it where TEST_FULL says so, or
+ * what `variable` of the environment says.
+ */
+static inline int test_rounds(const char *variable, int sample, int whole)
+{
+	const char *given = getenv(variable);
+
+	if (given)
+		return atoi(given);
+	return getenv("TEST_FULL") ? whole : sample;
+}
+
 /* The next number of a sequence (SplitMix64); `state` starts as the seed. */
 static inline uint64_t test_random(uint64_t *state)
 {

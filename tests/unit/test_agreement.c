@@ -31,7 +31,8 @@
 #include "side.h"
 #include "tree.h"
 
-#define DEFAULT_RUNS 12
+#define SAMPLE_RUNS 12
+#define ALL_RUNS 120
 #define ROUNDS 3
 #define ACTS 250
 #define MAX_LAYERS 4
@@ -373,7 +374,6 @@ static bool may_mount_overlays(void)
 
 int main(void)
 {
-	const char *runs = getenv("AGREEMENT_RUNS");
 	Suite *suite;
 	TCase *tcase;
 
@@ -385,6 +385,7 @@ int main(void)
 	tcase = tcase_create("agreement");
 	seed = test_seed();
 	tcase_add_loop_test(tcase, the_kernel_and_veneer_agree, 0,
-	                    runs ? atoi(runs) : DEFAULT_RUNS);
+	                    test_rounds("AGREEMENT_RUNS", SAMPLE_RUNS,
+	                                ALL_RUNS));
 	return tree_run(suite, tcase);
 }

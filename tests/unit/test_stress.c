@@ -16,7 +16,8 @@
 #include "stage.h"
 
 #define NTHREADS 6
-#define DEFAULT_SECONDS 2
+#define SAMPLE_SECONDS 2
+#define ALL_SECONDS 20
 
 static uint64_t seed;
 static atomic_bool over;
@@ -249,7 +250,6 @@ static char *whole_tree(void)
 START_TEST(threads_do_everything_at_once)
 {
 	static const unsigned rooms[] = { 4, 1000 };
-	const char *given = getenv("STRESS_SECONDS");
 	struct worker workers[NTHREADS];
 	char *before, *after;
 
@@ -263,7 +263,7 @@ START_TEST(threads_do_everything_at_once)
 		                                &workers[i]),
 		                 0);
 	}
-	sleep(given ? atoi(given) : DEFAULT_SECONDS);
+	sleep(test_rounds("STRESS_SECONDS", SAMPLE_SECONDS, ALL_SECONDS));
 	atomic_store(&over, true);
 	for (unsigned i = 0; i < NTHREADS; i++)
 		pthread_join(workers[i].thread, NULL);
