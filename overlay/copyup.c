@@ -74,8 +74,8 @@ static int open_source(struct ovl_node *node)
 }
 
 /*
- * Say in the copy where it was born. What cannot carry an attribute goes into
- * the index.
+ * Say in the copy where it was born. What cannot carry an attribute, or whose
+ * mode forbids it to a server without root, goes into the index.
  */
 static int mark_origin(struct ovl *fs, struct ovl_node *node, int fd,
                        const struct ovl_real *real, bool *indexed)
@@ -86,7 +86,7 @@ static int mark_origin(struct ovl *fs, struct ovl_node *node, int fd,
 	if (S_ISDIR(node->type))
 		return 0;
 	err = ovl_xattr_set_origin(&fs->upper, fd, real, node->id);
-	if ((err == -EPERM || err == -EOPNOTSUPP) && !S_ISREG(node->type)) {
+	if (err == -EPERM || err == -EACCES || err == -EOPNOTSUPP) {
 		*indexed = true;
 		err = 0;
 	}

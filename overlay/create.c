@@ -67,16 +67,17 @@ static int make_object(int work, const char *tmp, const struct making *making)
 }
 
 /* Owner, group, mode, times, size, as the caller and the directory have it. */
-static int dress(int fd, const struct ovl_caller *caller,
-                 const struct ovl_attr *dir, const struct making *making)
+static int dress(struct ovl_edit *edit, int fd, const struct ovl_caller *caller,
+                 const struct making *making)
 {
 	struct ovl_setattr set = *making->set;
 	struct stat st;
 
-	ovl_perm_create(caller, dir, S_ISDIR(making->type), making->set,
-	                &set.uid, &set.gid, &set.mode);
+	ovl_perm_create(caller, &edit->change->before, S_ISDIR(making->type),
+	                making->set, &set.uid, &set.gid, &set.mode);
+	/* Without root, the verifier can be read where the mode lets it. */
 	if (making->verifier)
-		set.mode = 0;
+		set.mode = edit->fs->upper.userxattr ? 0600 : 0;
 	if (fstat(fd, &st))
 		return -errno;
 	set.has_uid = set.uid != st.st_uid;
@@ -115,7 +116,7 @@ static int prepare(struct ovl_edit *edit, const struct ovl_caller *caller,
 	/* Marks first: the mode may forbid them to a server without root. */
 	err = mark(fs, fd, making);
 	if (!err)
-		err = dress(fd, caller, &edit->change->before, making);
+		err = dress(edit, fd, caller, making);
 	if (!err && S_ISREG(making->type))
 		err = ovl_flush_object(fs, fd);
 	if (!err)

@@ -46,10 +46,14 @@ static void make_full(const struct ovl_layer *layer, const char *name,
 	(void)len;
 }
 
-/* Where there can be no attribute of that name there is none. */
+/*
+ * Where there can be no attribute of that name there is none; and user.* of what
+ * the mode closes even to its owner could not have been written either.
+ */
 static int as_none(int err, bool userxattr)
 {
-	if (err == -EOPNOTSUPP || (err == -EPERM && userxattr))
+	if (err == -EOPNOTSUPP ||
+	    (userxattr && (err == -EPERM || err == -EACCES)))
 		return -ENODATA;
 	return err;
 }

@@ -30,7 +30,8 @@ void ovl_fd_path(int fd, char path[OVL_FD_PATH_SIZE]);
 /*
  * Raw access, by the name after the namespace. The length or -errno: -ENODATA
  * (none), -ERANGE (over `size`). -EOPNOTSUPP and, for user.* of what is no file
- * or directory, -EPERM count as -ENODATA when reading.
+ * or directory, or closed by its mode, -EPERM and -EACCES count as -ENODATA when
+ * reading.
  */
 ssize_t ovl_xattr_get(const struct ovl_layer *layer, int fd, const char *name,
                       void *value, size_t size);
