@@ -27,9 +27,9 @@ static int check_inode(int fd, uint64_t ino)
 	return st.st_ino == ino ? 0 : -ESTALE;
 }
 
-static int open_part(struct ovl_node *dir, unsigned index)
+static int open_in_parent(struct ovl_node *dir, const struct ovl_part *part,
+                          int flags)
 {
-	const struct ovl_part *part = &dir->dir->parts[index];
 	struct ovl_node *parent;
 	struct ovl_fd *above;
 	char name[NAME_MAX + 1];
@@ -38,16 +38,29 @@ static int open_part(struct ovl_node *dir, unsigned index)
 	parent = ovl_node_place(dir, name);
 	if (!parent)
 		return ovl_layer_open(part->layer, part->layer->root, ".",
-		                      O_RDONLY | O_DIRECTORY, false);
+		                      flags, false);
 	err = ovl_dir_fd(parent, part->parent_part, true, &above);
 	if (err) {
 		ovl_node_unref(parent);
 		return err;
 	}
-	fd = ovl_layer_open(part->layer, ovl_fd_num(above), name,
-	                    O_RDONLY | O_DIRECTORY, false);
+	fd = ovl_layer_open(part->layer, ovl_fd_num(above),
+	                    part->redirect ? part->redirect : name, flags,
+	                    false);
 	ovl_fd_unref(parent->tree->fds, above);
 	ovl_node_unref(parent);
+	return fd;
+}
+
+int ovl_part_open(struct ovl_node *node, const struct ovl_part *part, int flags)
+{
+	int fd, err;
+
+	if (part->redirect && *part->redirect == '/')
+		fd = ovl_layer_open(part->layer, part->layer->root,
+		                    part->redirect + 1, flags, false);
+	else
+		fd = open_in_parent(node, part, flags);
 	if (fd >= 0) {
 		err = check_inode(fd, part->ino);
 		if (err) {
@@ -68,29 +81,30 @@ static bool is_elsewhere(int err)
 int ovl_dir_fd(struct ovl_node *dir, unsigned index, bool may_wait,
                struct ovl_fd **fd)
 {
-	struct ovl_fdslot *slot;
+	const int flags = O_RDONLY | O_DIRECTORY;
+	struct ovl_part *part;
 	struct ovl_fd *got;
 	int num;
 
 	if (index >= dir->dir->nparts)
 		return -EACCES; /* another mount: not entered */
-	slot = &dir->dir->parts[index].fd;
-	got = ovl_fdslot_get(dir->tree->fds, slot);
+	part = &dir->dir->parts[index];
+	got = ovl_fdslot_get(dir->tree->fds, &part->fd);
 	if (!got) {
 		if (!may_wait)
 			return -EAGAIN;
-		num = open_part(dir, index);
+		num = ovl_part_open(dir, part, flags);
 		if (is_elsewhere(num)) {
 			/* It, or what is above it, may be on the move. */
 			pthread_mutex_lock(&dir->tree->moving);
-			num = open_part(dir, index);
+			num = ovl_part_open(dir, part, flags);
 			pthread_mutex_unlock(&dir->tree->moving);
 		}
 		if (is_elsewhere(num))
 			return -ESTALE;
 		if (num < 0)
 			return num;
-		got = ovl_fdslot_fill(dir->tree->fds, slot, num, may_wait);
+		got = ovl_fdslot_fill(dir->tree->fds, &part->fd, num, may_wait);
 		if (!got)
 			return -ENOMEM;
 	}

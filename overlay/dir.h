@@ -24,6 +24,13 @@ int ovl_dir_fd(struct ovl_node *dir, unsigned part, bool may_wait,
                struct ovl_fd **fd);
 
 /*
+ * Open what a layer has of the stack's or upper's `node`, with `flags` of open(2):
+ * a descriptor, or -ESTALE where something else stands there, or -errno. Blocks.
+ */
+int ovl_part_open(struct ovl_node *node, const struct ovl_part *part,
+                  int flags);
+
+/*
  * Lock the node, with its names read in (dir->dir->names is not NULL). -ENOTDIR,
  * -EAGAIN, -errno: then it is not locked. Must not be called with `change` held.
  */

@@ -17,6 +17,9 @@ static int open_by_place(struct ovl_node *node, int flags, bool cached)
 	struct stat st;
 	int fd, err;
 
+	if (node->data && !(flags & O_PATH))
+		return cached ? -EAGAIN
+		              : ovl_part_open(node, node->data, flags);
 	err = ovl_way_open(node, !cached, &way);
 	if (err)
 		return err;

@@ -118,6 +118,73 @@ int ovl_find_child(struct ovl *fs, struct ovl_node *dir, const char *name,
 	return over_link(fs, got, may_wait, node);
 }
 
+/* ---- by rows ---------------------------------------------------------------- */
+
+/*
+ * Forget a row that leads elsewhere. False: it may have been a move that made it
+ * look so.
+ */
+static bool drop_row(struct ovl_tree *tree, unsigned moves, uint64_t fileid,
+                     uint64_t parent, const char *name)
+{
+	bool quiet;
+
+	pthread_mutex_lock(&tree->moving);
+	quiet = atomic_load(&tree->moves) == moves;
+	if (quiet)
+		ovl_map_del(tree->map, fileid, parent, name, strlen(name));
+	pthread_mutex_unlock(&tree->moving);
+	return quiet;
+}
+
+/*
+ * The node of the tree by the rows of its map. -ENOENT: there is none that leads
+ * to it. Rows that lead elsewhere are dropped. -ERESTART: nothing was found, but
+ * something has moved meanwhile.
+ */
+static int by_rows(struct ovl *fs, struct ovl_tree *tree, uint64_t fileid,
+                   unsigned depth, struct ovl_node **node)
+{
+	unsigned moves = atomic_load(&tree->moves);
+	char name[NAME_MAX + 1];
+	struct ovl_node *dir, *got = ovl_tree_get(tree, fileid);
+	bool had_row = false;
+	uint64_t parent;
+	int err;
+
+	if (got) {
+		*node = got;
+		return 0;
+	}
+	while (depth < MAX_DEPTH &&
+	       ovl_map_get(tree->map, fileid, 0, &parent, name)) {
+		had_row = true;
+		err = by_rows(fs, tree, parent, depth + 1, &dir);
+		if (!err) {
+			err = tree->upper ? ovl_find_child(fs, dir, name, true,
+			                                   &got)
+			                  : ovl_stack_lookup(fs->stack, dir,
+			                                     name, true, &got);
+			ovl_node_unref(dir);
+		}
+		if (!err && got->id.fileid == fileid) {
+			*node = got;
+			return 0;
+		}
+		if (!err)
+			ovl_node_unref(got);
+		if (err && err != -ENOENT && err != -ESTALE && err != -ENOTDIR)
+			return err;
+		if (!drop_row(tree, moves, fileid, parent, name))
+			return -ERESTART;
+	}
+	/* What exists has a row at every moment, if it has any. */
+	if (!had_row)
+		return -ENOENT;
+	return !(moves & 1) && atomic_load(&tree->moves) == moves ? -ENOENT
+	                                                          : -ERESTART;
+}
+
 /* ---- upwards ---------------------------------------------------------------- */
 
 /*
@@ -214,11 +281,31 @@ static int find_shown(struct ovl *fs, struct ovl_node *lower, bool may_wait,
 	return err;
 }
 
+/* A lower directory that has moved: the upper one that redirects to it. */
+static int find_moved(struct ovl *fs, struct ovl_node *lower,
+                      struct ovl_node **node)
+{
+	struct ovl_node *got;
+	int err = -ERESTART;
+
+	for (unsigned i = 0; i < MAX_TRIES && err == -ERESTART; i++)
+		err = by_rows(fs, &fs->tree, lower->id.fileid, 0, &got);
+	if (err)
+		return err == -ERESTART ? -EINPROGRESS : err;
+	if (got->id.generation != lower->id.generation) {
+		ovl_node_unref(got);
+		return -ENOENT;
+	}
+	*node = got;
+	return 0;
+}
+
 int ovl_find_over(struct ovl *fs, struct ovl_node *lower, bool may_wait,
                   struct ovl_node **node)
 {
 	char name[NAME_MAX + 1];
 	struct ovl_node *upper;
+	int err;
 
 	if (lower->tree->upper || !fs->has_upper) {
 		*node = ovl_node_ref(lower);
@@ -229,7 +316,10 @@ int ovl_find_over(struct ovl *fs, struct ovl_node *lower, bool may_wait,
 		*node = upper;
 		return 0;
 	}
-	return find_shown(fs, lower, may_wait, NULL, name, node);
+	err = find_shown(fs, lower, may_wait, NULL, name, node);
+	if (err != -ENOENT || !lower->dir)
+		return err;
+	return may_wait ? find_moved(fs, lower, node) : -EAGAIN;
 }
 
 int ovl_find_place(struct ovl *fs, struct ovl_node *lower,
@@ -269,71 +359,6 @@ int ovl_find_parent(struct ovl *fs, struct ovl_node *node, bool may_wait,
 }
 
 /* ---- by identity -------------------------------------------------------------- */
-
-/*
- * Forget a row that leads elsewhere. False: it may have been a move that made it
- * look so.
- */
-static bool drop_row(struct ovl_tree *tree, unsigned moves, uint64_t fileid,
-                     uint64_t parent, const char *name)
-{
-	bool quiet;
-
-	pthread_mutex_lock(&tree->moving);
-	quiet = atomic_load(&tree->moves) == moves;
-	if (quiet)
-		ovl_map_del(tree->map, fileid, parent, name, strlen(name));
-	pthread_mutex_unlock(&tree->moving);
-	return quiet;
-}
-
-/*
- * The node of the tree by the rows of its map. -ENOENT: there is none that leads
- * to it. Rows that lead elsewhere are dropped. -ERESTART: nothing was found, but
- * something has moved meanwhile.
- */
-static int by_rows(struct ovl *fs, struct ovl_tree *tree, uint64_t fileid,
-                   unsigned depth, struct ovl_node **node)
-{
-	unsigned moves = atomic_load(&tree->moves);
-	char name[NAME_MAX + 1];
-	struct ovl_node *dir, *got = ovl_tree_get(tree, fileid);
-	bool had_row = false;
-	uint64_t parent;
-	int err;
-
-	if (got) {
-		*node = got;
-		return 0;
-	}
-	while (depth < MAX_DEPTH &&
-	       ovl_map_get(tree->map, fileid, 0, &parent, name)) {
-		had_row = true;
-		err = by_rows(fs, tree, parent, depth + 1, &dir);
-		if (!err) {
-			err = tree->upper ? ovl_find_child(fs, dir, name, true,
-			                                   &got)
-			                  : ovl_stack_lookup(fs->stack, dir,
-			                                     name, true, &got);
-			ovl_node_unref(dir);
-		}
-		if (!err && got->id.fileid == fileid) {
-			*node = got;
-			return 0;
-		}
-		if (!err)
-			ovl_node_unref(got);
-		if (err && err != -ENOENT && err != -ESTALE && err != -ENOTDIR)
-			return err;
-		if (!drop_row(tree, moves, fileid, parent, name))
-			return -ERESTART;
-	}
-	/* What exists has a row at every moment, if it has any. */
-	if (!had_row)
-		return -ENOENT;
-	return !(moves & 1) && atomic_load(&tree->moves) == moves ? -ENOENT
-	                                                          : -ERESTART;
-}
 
 int ovl_find_lower(struct ovl *fs, struct ovl_id id, struct ovl_node **lower)
 {

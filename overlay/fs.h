@@ -27,6 +27,8 @@ struct ovl {
 	struct ovl_state state;
 	enum ovl_cache cache;
 	enum ovl_sync sync;
+	enum ovl_redirect redirect_dir;
+	bool metacopy;
 	bool has_upper;
 	bool read_only;
 	struct ovl_stack *stack;

@@ -38,8 +38,10 @@ static void dir_free(struct ovl_node *node)
 		ovl_names_free(dir->names);
 		atomic_fetch_sub(&node->tree->weight, dir->weight);
 	}
-	for (unsigned i = 0; i < dir->nparts; i++)
+	for (unsigned i = 0; i < dir->nparts; i++) {
 		ovl_fdslot_clear(node->tree->fds, &dir->parts[i].fd, false);
+		free(dir->parts[i].redirect);
+	}
 	pthread_mutex_destroy(&dir->change);
 	free(dir);
 }
@@ -47,6 +49,10 @@ static void dir_free(struct ovl_node *node)
 static void node_free(struct ovl_node *node)
 {
 	dir_free(node);
+	if (node->data) {
+		free(node->data->redirect);
+		free(node->data);
+	}
 	ovl_fdslot_clear(node->tree->fds, &node->fd, false);
 	pthread_mutex_destroy(&node->lock);
 	free(node->name);
@@ -71,21 +77,49 @@ void ovl_node_unref(struct ovl_node *node)
 	}
 }
 
-static struct ovl_dir *dir_new(const struct ovl_node_spec *spec)
+/* 0 or -ENOMEM. */
+static int part_init(struct ovl_part *part, const struct ovl_part *spec)
+{
+	part->layer = spec->layer;
+	part->ino = spec->ino;
+	part->parent_part = spec->parent_part;
+	if (!spec->redirect)
+		return 0;
+	part->redirect = strdup(spec->redirect);
+	return part->redirect ? 0 : -ENOMEM;
+}
+
+static int add_dir(struct ovl_node *node, const struct ovl_node_spec *spec)
 {
 	struct ovl_dir *dir;
+	int err = 0;
 
 	dir = calloc(1, sizeof(*dir) + spec->nparts * sizeof(dir->parts[0]));
 	if (!dir)
-		return NULL;
+		return -ENOMEM;
 	pthread_mutex_init(&dir->change, NULL);
 	dir->nparts = spec->nparts;
-	for (unsigned i = 0; i < spec->nparts; i++) {
-		dir->parts[i].layer = spec->parts[i].layer;
-		dir->parts[i].ino = spec->parts[i].ino;
-		dir->parts[i].parent_part = spec->parts[i].parent_part;
+	for (unsigned i = 0; i < spec->nparts && !err; i++)
+		err = part_init(&dir->parts[i], &spec->parts[i]);
+	node->dir = dir;
+	return err;
+}
+
+/* What takes memory of its own. 0 or -ENOMEM. */
+static int fill(struct ovl_node *node, const struct ovl_node_spec *spec)
+{
+	if (spec->parent) {
+		node->name = strdup(spec->name);
+		if (!node->name)
+			return -ENOMEM;
 	}
-	return dir;
+	if (spec->data) {
+		node->data = calloc(1, sizeof(*node->data));
+		if (!node->data || part_init(node->data, spec->data))
+			return -ENOMEM;
+		node->data_used = spec->data_used;
+	}
+	return S_ISDIR(node->type) ? add_dir(node, spec) : 0;
 }
 
 struct ovl_node *ovl_node_new(struct ovl_tree *tree,
@@ -105,19 +139,12 @@ struct ovl_node *ovl_node_new(struct ovl_tree *tree,
 	node->foreign = spec->real->foreign;
 	node->indexed = spec->indexed;
 	node->extra_links = spec->extra_links;
-	ovl_node_adopt(node, spec->real);
-	if (spec->parent)
-		node->name = strdup(spec->name);
-	if (S_ISDIR(node->type))
-		node->dir = dir_new(spec);
-	if ((spec->parent && !node->name) ||
-	    (S_ISDIR(node->type) && !node->dir)) {
-		free(node->name);
-		free(node->dir);
-		free(node);
+	pthread_mutex_init(&node->lock, NULL);
+	if (fill(node, spec)) {
+		node_free(node);
 		return NULL;
 	}
-	pthread_mutex_init(&node->lock, NULL);
+	ovl_node_adopt(node, spec->real);
 	node->parent = spec->parent ? ovl_node_ref(spec->parent) : NULL;
 	node->lower = spec->lower ? ovl_node_ref(spec->lower) : NULL;
 	atomic_init(&node->refs, 2); /* the tree's and the caller's */

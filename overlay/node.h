@@ -29,11 +29,14 @@
 
 struct ovl_tree;
 
-/* One layer's directory that takes part in a merged directory. */
+/* What one layer has of an object: a directory that takes part in a merge. */
 struct ovl_part {
 	const struct ovl_layer *layer;
 	uint64_t ino;
 	unsigned parent_part; /* the part of the parent that it stands in */
+	/* Where it stands: a path from the layer's root ("/..."), or a name in
+	 * the parent's part. NULL: by the node's name. Owned by the node. */
+	char *redirect;
 	struct ovl_fdslot fd; /* O_RDONLY | O_DIRECTORY */
 };
 
@@ -57,7 +60,8 @@ struct ovl_node {
 	const struct ovl_layer *layer; /* where its attributes are read */
 	struct ovl_node
 		*lower; /* of a merged upper directory: the stack's, held */
-	struct ovl_dir *dir;  /* NULL but for a directory */
+	struct ovl_dir *dir;   /* NULL but for a directory */
+	struct ovl_part *data; /* of a stack's file whose data is elsewhere */
 	struct ovl_fdslot fd; /* of a regular file: O_RDONLY, O_RDWR if upper */
 	uint64_t ino;         /* in its layer */
 	uint64_t ino_generation;
@@ -66,6 +70,7 @@ struct ovl_node {
 	bool foreign;         /* another mount: not entered */
 	bool indexed;         /* reached through the index, by any name */
 	uint32_t extra_links; /* a directory's, from its parts below the top */
+	uint64_t data_used;   /* bytes on disk, where `data` is */
 
 	/* Guarded by `lock`. */
 	pthread_mutex_t lock;
@@ -94,6 +99,8 @@ struct ovl_node_spec {
 	struct ovl_node *lower;       /* or NULL; referenced anew */
 	const struct ovl_part *parts; /* of a directory; copied */
 	unsigned nparts;
+	const struct ovl_part *data; /* or NULL; copied */
+	uint64_t data_used;
 	uint32_t extra_links;
 	bool indexed; /* `parent` and `name` are only where it was seen */
 };

@@ -358,6 +358,8 @@ static struct ovl *new_fs(const struct ovl_config *config)
 		return NULL;
 	fs->cache = config->cache;
 	fs->sync = config->sync;
+	fs->redirect_dir = config->redirect_dir;
+	fs->metacopy = config->metacopy;
 	fs->read_only = config->read_only || !config->upperdir;
 	fs->log = config->log;
 	fs->log_arg = config->log_arg;

@@ -60,17 +60,28 @@ enum ovl_sync {
 	OVL_VOLATILE, /* never asked for */
 };
 
+/* What becomes of a directory with a lower part that is renamed (overlayfs). */
+enum ovl_redirect {
+	OVL_REDIRECT_ON,       /* it is redirected */
+	OVL_REDIRECT_FOLLOW,   /* it fails (-EXDEV); redirects are followed */
+	OVL_REDIRECT_OFF,      /* the same */
+	OVL_REDIRECT_NOFOLLOW, /* it fails, and so does what is redirected */
+};
+
 #define OVL_KEY_BYTES 16
 
 struct ovl_config {
 	const char *const *lowerdirs; /* top first */
 	size_t nlowerdirs;
+	size_t ndatadirs;     /* the last of them, that have data alone */
 	const char *upperdir; /* NULL: read-only */
 	const char *workdir;  /* NULL where there is no upper */
 	const char *statedir; /* NULL: WORKDIR/veneer */
 	bool read_only;       /* even where there is an upper */
 	bool userxattr;       /* the user. namespace, not trusted. */
 	bool accept_changed_lower;
+	enum ovl_redirect redirect_dir;
+	bool metacopy; /* attributes are copied up alone, and such followed */
 	enum ovl_cache cache;
 	enum ovl_sync sync;
 	unsigned max_entries; /* nodes in memory, of stack and overlay each */
@@ -276,7 +287,10 @@ int ovl_rmdir(struct ovl *fs, const struct ovl_caller *caller,
               struct ovl_node *dir, const char *name,
               struct ovl_change *change);
 
-/* -EXDEV: a directory with a lower part. -EINVAL: into itself. */
+/*
+ * -EXDEV: a directory with a lower part, and `redirect_dir` is not on, or its path
+ * below is too long for an attribute. -EINVAL: into itself.
+ */
 int ovl_rename(struct ovl *fs, const struct ovl_caller *caller,
                struct ovl_node *from, const char *from_name,
                struct ovl_node *to, const char *to_name,

@@ -18,6 +18,7 @@
 #include "overlay/dir.h"
 #include "overlay/edit.h"
 #include "overlay/find.h"
+#include "overlay/flush.h"
 #include "overlay/perm.h"
 #include "overlay/refresh.h"
 #include "overlay/remove.h"
@@ -60,7 +61,7 @@ static int check_perms(struct renaming *r, struct ovl_node *from,
 	return err;
 }
 
-/* A directory that has a lower part would have to be redirected. */
+/* A directory that has a lower part has to be redirected there. */
 static bool has_lower_part(const struct ovl_node *node)
 {
 	return node->dir && (!node->tree->upper || node->lower);
@@ -124,7 +125,10 @@ static int check_move(struct renaming *r, struct ovl_node *from,
 		if (!err)
 			err = ovl_perm_check(r->caller, &attr, W_OK);
 	}
-	return !err && has_lower_part(r->source) ? -EXDEV : err;
+	if (!err && has_lower_part(r->source) &&
+	    r->fs->redirect_dir != OVL_REDIRECT_ON)
+		err = -EXDEV;
+	return err;
 }
 
 /* All that can be said before anything is copied up or locked, or after. */
@@ -159,6 +163,53 @@ static int set_opaque(struct ovl_edit *edit, const char *name)
 	err = ovl_xattr_set_opaque(&edit->fs->upper, fd);
 	close(fd);
 	return err;
+}
+
+/*
+ * Where the source goes on below, said in a way that is true before it moves and
+ * after: by its name there, where both directories merge with the one that it
+ * stands in, else by its path.
+ */
+static int make_redirect(struct renaming *r, char *redirect)
+{
+	struct ovl_node *lower = r->source->lower, *in;
+	int err = 0;
+
+	in = ovl_node_place(lower, redirect);
+	if (in != r->from.dir->lower || in != r->into->dir->lower)
+		err = ovl_stack_path(lower, redirect);
+	ovl_node_unref(in);
+	return err == -ENAMETOOLONG ? -EXDEV : err;
+}
+
+/* On stable storage before the move: without it, what is below would be lost. */
+static int set_redirect(struct renaming *r)
+{
+	char redirect[OVL_REDIRECT_SIZE];
+	int err, fd;
+
+	err = make_redirect(r, redirect);
+	if (err)
+		return err;
+	fd = open_child(&r->from, r->from_name, O_RDONLY | O_DIRECTORY);
+	if (fd < 0)
+		return fd;
+	err = ovl_xattr_set_redirect(&r->fs->upper, fd, redirect);
+	if (!err)
+		err = ovl_flush_object(r->fs, fd);
+	close(fd);
+	return err;
+}
+
+/*
+ * What below is to show through the source at its new place, and what not. What
+ * is opaque goes on being so.
+ */
+static int mark_source(struct renaming *r, bool to_covers)
+{
+	if (has_lower_part(r->source))
+		return set_redirect(r);
+	return to_covers ? set_opaque(&r->from, r->from_name) : 0;
 }
 
 /*
@@ -252,9 +303,8 @@ static int rename_in_place(struct renaming *r)
 	err = ovl_edit_covers(&r->from, r->from_name, &covers);
 	if (!err)
 		err = ovl_edit_covers(r->into, r->to_name, &to_covers);
-	/* A lower directory must not shine through the one that comes. */
-	if (!err && r->source->dir && to_covers)
-		err = set_opaque(&r->from, r->from_name);
+	if (!err && r->source->dir)
+		err = mark_source(r, to_covers);
 	if (!err && r->target && r->target->dir)
 		err = clear_whiteouts(r);
 	if (err)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "overlay/dir.h"
+#include "overlay/gather.h"
 #include "overlay/xattr.h"
 
 /* ---- the root ------------------------------------------------------------ */
@@ -19,12 +21,12 @@
 static int add_root(struct ovl_stack *stack)
 {
 	struct ovl_part parts[OVL_LAYER_MAX] = { 0 };
-	const struct ovl_layer *lowest = &stack->layers[stack->nlayers - 1];
+	const struct ovl_layer *lowest = &stack->layers[stack->nmerged - 1];
 	struct ovl_node_spec spec = { 0 };
 	struct ovl_real top, real;
 	int err;
 
-	for (size_t i = 0; i < stack->nlayers; i++) {
+	for (size_t i = 0; i < stack->nmerged; i++) {
 		const struct ovl_layer *layer = &stack->layers[i];
 
 		err = ovl_layer_look(layer, layer->root, "", &real);
@@ -42,7 +44,7 @@ static int add_root(struct ovl_stack *stack)
 	spec.layer = &stack->layers[0];
 	spec.real = &top;
 	spec.parts = parts;
-	spec.nparts = stack->nlayers;
+	spec.nparts = stack->nmerged;
 	stack->tree.root = ovl_tree_add(&stack->tree, &spec);
 	return stack->tree.root ? 0 : -ENOMEM;
 }
@@ -79,6 +81,9 @@ int ovl_stack_new(struct ovl_layer *layers, size_t nlayers,
 	              config->log, config->log_arg);
 	fresh->layers = layers;
 	fresh->nlayers = nlayers;
+	fresh->nmerged = nlayers - config->ndatadirs;
+	fresh->follow_redirects = config->redirect_dir != OVL_REDIRECT_NOFOLLOW;
+	fresh->follow_metacopy = config->metacopy;
 	if (nlayers) {
 		err = add_root(fresh);
 		if (err) {
@@ -112,83 +117,24 @@ void ovl_stack_unref(struct ovl_stack *stack)
 
 /* ---- children -------------------------------------------------------------- */
 
+/* `*metacopy`: it is a file without its data. */
 static int look_in_part(struct ovl_node *dir, unsigned part, const char *name,
-                        struct ovl_real *real)
+                        struct ovl_real *real, bool *metacopy)
 {
+	const struct ovl_layer *layer = dir->dir->parts[part].layer;
 	struct ovl_fd *fd;
 	int err;
 
 	err = ovl_dir_fd(dir, part, true, &fd);
 	if (err)
 		return err;
-	err = ovl_layer_look(dir->dir->parts[part].layer, ovl_fd_num(fd), name,
-	                     real);
-	ovl_fd_unref(dir->tree->fds, fd);
-	return err;
-}
-
-/* Whether the directory `name` hides those below it. 1, 0 or -errno. */
-static int is_opaque(struct ovl_node *dir, unsigned part, const char *name)
-{
-	const struct ovl_layer *layer = dir->dir->parts[part].layer;
-	struct ovl_fd *above;
-	int err, fd;
-
-	err = ovl_dir_fd(dir, part, true, &above);
-	if (err)
-		return err;
-	fd = ovl_layer_open(layer, ovl_fd_num(above), name,
-	                    O_PATH | O_DIRECTORY, false);
-	ovl_fd_unref(dir->tree->fds, above);
-	if (fd < 0)
-		return fd;
-	err = ovl_xattr_is_opaque(layer, fd);
-	close(fd);
-	return err;
-}
-
-/*
- * The parts of the merged directory `name`, from the part of `dir` on where it
- * was found first: down to an opaque one, a whiteout or what is no directory.
- */
-static int gather_parts(struct ovl_node *dir, const char *name,
-                        struct ovl_part *parts, struct ovl_node_spec *spec)
-{
-	struct ovl_real real = *spec->real;
-	unsigned n = 0, last = dir->dir->nparts - 1;
-	int err = 0;
-
-	for (unsigned i = spec->part;; i++) {
-		if (i > spec->part)
-			err = look_in_part(dir, i, name, &real);
-		if (err && err != -ENOENT)
-			return err;
-		if (!err) {
-			if (!S_ISDIR(real.attr.mode) || real.foreign)
-				break;
-			if (n > 0 && real.attr.nlink > 2)
-				spec->extra_links += real.attr.nlink - 2;
-			spec->layer = dir->dir->parts[spec->part].layer;
-			spec->id.fileid = ovl_fileid(
-				dir->dir->parts[i].layer->number, real.ino);
-			spec->id.generation = real.generation;
-			parts[n].layer = dir->dir->parts[i].layer;
-			parts[n].ino = real.ino;
-			parts[n++].parent_part = i;
-		}
-		if (i == last)
-			break;
-		if (err)
-			continue;
-		err = is_opaque(dir, i, name);
-		if (err < 0)
-			return err;
-		if (err > 0)
-			break;
+	err = ovl_layer_look(layer, ovl_fd_num(fd), name, real);
+	if (!err && S_ISREG(real->attr.mode) && !real->foreign) {
+		err = ovl_xattr_is_metacopy_at(layer, ovl_fd_num(fd), name);
+		*metacopy = err > 0;
 	}
-	spec->parts = parts;
-	spec->nparts = n;
-	return 0;
+	ovl_fd_unref(dir->tree->fds, fd);
+	return err < 0 ? err : 0;
 }
 
 struct ino_of {
@@ -241,6 +187,27 @@ static int foreign_id(struct ovl_stack *stack, struct ovl_node *dir,
 	return 0;
 }
 
+/* What takes part in it, besides what was seen first. */
+static int gather(struct ovl_stack *stack, struct ovl_node *dir,
+                  struct ovl_node_spec *spec, struct ovl_gathered *gathered)
+{
+	int err = ovl_gather(stack, dir, spec->name, spec->part, spec->real,
+	                     gathered);
+
+	if (err)
+		return err;
+	if (S_ISDIR(spec->real->attr.mode)) {
+		spec->id = gathered->id;
+		spec->parts = gathered->parts;
+		spec->nparts = gathered->nparts;
+		spec->extra_links = gathered->extra_links;
+	} else if (gathered->nparts) {
+		spec->data = gathered->parts;
+		spec->data_used = gathered->used;
+	}
+	return 0;
+}
+
 static int load_child(struct ovl_stack *stack, struct ovl_node *dir,
                       const char *name, unsigned part, struct ovl_node **node)
 {
@@ -250,11 +217,12 @@ static int load_child(struct ovl_stack *stack, struct ovl_node *dir,
 		.part = part,
 		.layer = dir->dir->parts[part].layer,
 	};
-	struct ovl_part *parts = NULL;
+	struct ovl_gathered gathered = { 0 };
 	struct ovl_real real;
+	bool metacopy = false;
 	int err;
 
-	err = look_in_part(dir, part, name, &real);
+	err = look_in_part(dir, part, name, &real, &metacopy);
 	if (err)
 		return err;
 	if (real.whiteout)
@@ -262,18 +230,13 @@ static int load_child(struct ovl_stack *stack, struct ovl_node *dir,
 	spec.real = &real;
 	spec.id.fileid = ovl_fileid(spec.layer->number, real.ino);
 	spec.id.generation = real.generation;
-	if (real.foreign) {
+	if (real.foreign)
 		err = foreign_id(stack, dir, &spec);
-	} else if (S_ISDIR(real.attr.mode)) {
-		parts = calloc(dir->dir->nparts, sizeof(*parts));
-		err = parts ? gather_parts(dir, name, parts, &spec) : -ENOMEM;
-	}
-	if (!err) {
-		*node = ovl_tree_add(&stack->tree, &spec);
-		if (!*node)
-			err = -ENOMEM;
-	}
-	free(parts);
+	else if (S_ISDIR(real.attr.mode) || metacopy)
+		err = gather(stack, dir, &spec, &gathered);
+	if (!err)
+		err = ovl_tree_add_unique(&stack->tree, &spec, node);
+	ovl_gathered_release(&gathered);
 	return err;
 }
 
@@ -307,4 +270,60 @@ int ovl_stack_lookup(struct ovl_stack *stack, struct ovl_node *dir,
 		ovl_dir_learn(dir, name, got->id.fileid);
 	*node = got;
 	return 0;
+}
+
+int ovl_stack_follow(struct ovl_stack *stack, struct ovl_node *dir,
+                     const char *redirect, struct ovl_node **node)
+{
+	struct ovl_node *at, *next = NULL;
+	char name[NAME_MAX + 1];
+	size_t len;
+	int err = 0;
+
+	if (*redirect != '/')
+		return dir ? ovl_stack_lookup(stack, dir, redirect, true, node)
+		           : -ENOENT;
+	at = ovl_node_ref(stack->tree.root);
+	while (!err && *redirect) {
+		len = strcspn(++redirect, "/");
+		if (len > NAME_MAX)
+			err = -ENAMETOOLONG;
+		if (!err) {
+			memcpy(name, redirect, len);
+			name[len] = '\0';
+			err = ovl_stack_lookup(stack, at, name, true, &next);
+		}
+		ovl_node_unref(at);
+		at = next;
+		redirect += len;
+	}
+	if (!err)
+		*node = at;
+	return err;
+}
+
+int ovl_stack_path(struct ovl_node *node, char *path)
+{
+	struct ovl_node *at = ovl_node_ref(node), *above;
+	size_t start = OVL_REDIRECT_SIZE - 1, len;
+	char name[NAME_MAX + 1];
+	int err = 0;
+
+	path[start] = '\0';
+	while (!err && (above = ovl_node_place(at, name))) {
+		ovl_node_unref(at);
+		at = above;
+		len = strlen(name) + 1;
+		if (len > start) {
+			err = -ENAMETOOLONG;
+			break;
+		}
+		start -= len;
+		path[start] = '/';
+		memcpy(path + start + 1, name, len - 1);
+	}
+	ovl_node_unref(at);
+	if (!err)
+		memmove(path, path + start, OVL_REDIRECT_SIZE - start);
+	return err;
 }

@@ -18,6 +18,8 @@ struct ovl_stack {
 	atomic_uint refs;
 	struct ovl_layer *layers; /* top first; never changes */
 	size_t nlayers;
+	size_t nmerged; /* of which make the tree; the rest has data alone */
+	bool follow_redirects, follow_metacopy;
 	struct ovl_tree tree; /* its root is NULL where there is no layer */
 	struct ovl_walk walk;
 	unsigned char cookie_key[OVL_KEY_BYTES];
@@ -38,5 +40,18 @@ void ovl_stack_unref(struct ovl_stack *stack); /* NULL is fine */
 /* The child of that name. -ENOENT, -ENOTDIR, -EAGAIN, -errno. */
 int ovl_stack_lookup(struct ovl_stack *stack, struct ovl_node *dir,
                      const char *name, bool may_wait, struct ovl_node **node);
+
+/*
+ * What a redirect leads to: "/..." from the root, or a name in `dir`, which may be
+ * NULL for the former. Blocks. -ENOENT, -ENOTDIR, -errno.
+ */
+int ovl_stack_follow(struct ovl_stack *stack, struct ovl_node *dir,
+                     const char *redirect, struct ovl_node **node);
+
+/*
+ * The path from the root to `node` ("/..."), into OVL_REDIRECT_SIZE bytes. 0 or
+ * -ENAMETOOLONG.
+ */
+int ovl_stack_path(struct ovl_node *node, char *path);
 
 #endif

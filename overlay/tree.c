@@ -338,6 +338,41 @@ struct ovl_node *ovl_tree_add(struct ovl_tree *tree,
 	return fresh;
 }
 
+static bool has_place_of(struct ovl_node *node,
+                         const struct ovl_node_spec *spec)
+{
+	bool has;
+
+	pthread_mutex_lock(&node->lock);
+	has = node->parent == spec->parent && node->name &&
+	      !strcmp(node->name, spec->name);
+	pthread_mutex_unlock(&node->lock);
+	return has;
+}
+
+int ovl_tree_add_unique(struct ovl_tree *tree, struct ovl_node_spec *spec,
+                        struct ovl_node **node)
+{
+	struct ovl_node *got = ovl_tree_add(tree, spec);
+
+	if (got && (got->ino != spec->real->ino || got->layer != spec->layer)) {
+		if (has_place_of(got, spec)) {
+			ovl_tree_forget(tree, got);
+		} else {
+			spec->id.fileid = ovl_fileid(spec->layer->number,
+			                             spec->real->ino);
+			spec->id.generation = spec->real->generation;
+			spec->indexed = false;
+		}
+		ovl_node_unref(got);
+		got = ovl_tree_add(tree, spec);
+	}
+	if (!got)
+		return -ENOMEM;
+	*node = got;
+	return 0;
+}
+
 void ovl_tree_forget(struct ovl_tree *tree, struct ovl_node *node)
 {
 	struct ovl_shard *shard = shard_of(tree, node->id.fileid);

@@ -75,6 +75,15 @@ struct ovl_node *ovl_tree_get(struct ovl_tree *tree, uint64_t fileid);
 struct ovl_node *ovl_tree_add(struct ovl_tree *tree,
                               const struct ovl_node_spec *spec);
 
+/*
+ * The same of what stands on disk as `spec->real`. Two objects may claim one
+ * identity, by marks that were copied by other hands: the second is known by what
+ * it is itself; where it has the other's place, it has replaced that. 0 or
+ * -ENOMEM.
+ */
+int ovl_tree_add_unique(struct ovl_tree *tree, struct ovl_node_spec *spec,
+                        struct ovl_node **node);
+
 /* Make the tree forget a node, whoever still holds it: its object is gone. */
 void ovl_tree_forget(struct ovl_tree *tree, struct ovl_node *node);
 

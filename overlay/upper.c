@@ -55,6 +55,26 @@ int ovl_upper_add_root(struct ovl *fs)
 }
 
 /*
+ * What the upper object `name`, open as `fd`, goes on with below: where its
+ * redirect leads, or what has its name there. -ENOENT: nothing.
+ */
+static int go_below(struct ovl *fs, struct ovl_node *dir, const char *name,
+                    int fd, struct ovl_node **lower)
+{
+	char redirect[OVL_REDIRECT_SIZE];
+	int err = ovl_xattr_get_redirect(&fs->upper, fd, redirect);
+
+	if (err < 0)
+		return err;
+	if (err > 0 && !fs->stack->follow_redirects)
+		return -EPERM;
+	if (err > 0)
+		name = redirect;
+	err = ovl_stack_follow(fs->stack, dir->lower, name, lower);
+	return err == -ENOTDIR ? -ENOENT : err;
+}
+
+/*
  * The stack's directory that the upper directory `name`, open as `fd`, merges
  * with: a reference in `*lower`, or NULL.
  */
@@ -65,12 +85,12 @@ static int find_lower(struct ovl *fs, struct ovl_node *dir, const char *name,
 	int err;
 
 	*lower = NULL;
-	if (!dir->lower)
+	if (!fs->stack->tree.root)
 		return 0;
 	err = ovl_xattr_is_opaque(&fs->upper, fd);
 	if (err)
 		return err < 0 ? err : 0;
-	err = ovl_stack_lookup(fs->stack, dir->lower, name, true, &found);
+	err = go_below(fs, dir, name, fd, &found);
 	if (err)
 		return err == -ENOENT ? 0 : err;
 	if (found->dir)
@@ -123,28 +143,6 @@ static int open_child(struct ovl *fs, struct ovl_node *dir, const char *name)
 	}
 	ovl_fd_unref(fs->tree.fds, above);
 	return fd;
-}
-
-/*
- * Two objects of the upper may claim one identity, by marks that were copied by
- * other hands: the second is known by what it is itself.
- */
-static int add_unique(struct ovl *fs, struct ovl_node_spec *spec,
-                      struct ovl_node **node)
-{
-	struct ovl_node *got = ovl_tree_add(&fs->tree, spec);
-
-	if (got && got->ino != spec->real->ino) {
-		ovl_node_unref(got);
-		spec->id.fileid = ovl_fileid(OVL_LAYER_UPPER, spec->real->ino);
-		spec->id.generation = spec->real->generation;
-		spec->indexed = false;
-		got = ovl_tree_add(&fs->tree, spec);
-	}
-	if (!got)
-		return -ENOMEM;
-	*node = got;
-	return 0;
 }
 
 int ovl_upper_load_indexed(struct ovl *fs, struct ovl_node *lower,
@@ -205,7 +203,7 @@ int ovl_upper_load(struct ovl *fs, struct ovl_node *dir, const char *name,
 	}
 	spec.indexed = !S_ISDIR(real.attr.mode) &&
 	               ovl_index_has(fs->tree.index, spec.id);
-	err = add_unique(fs, &spec, node);
+	err = ovl_tree_add_unique(&fs->tree, &spec, node);
 out:
 	ovl_node_unref(lower);
 	close(fd);

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <endian.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/xattr.h>
@@ -117,6 +118,100 @@ int ovl_xattr_is_opaque(const struct ovl_layer *layer, int fd)
 int ovl_xattr_set_opaque(const struct ovl_layer *layer, int fd)
 {
 	return ovl_xattr_set(layer, fd, OVL_XATTR_OPAQUE, "y", 1);
+}
+
+/* ---- redirect ----------------------------------------------------------- */
+
+/* A name that can stand in a directory, of `len` bytes. */
+static bool is_name(const char *name, size_t len)
+{
+	if (len == 0 || len > NAME_MAX)
+		return false;
+	return strncmp(name, "..", len) != 0; /* neither "." nor ".." */
+}
+
+/* Filesystems keep values up to this size, where they keep any. */
+#define LONG_REDIRECT 512
+
+static bool is_sound(const char *redirect)
+{
+	size_t len;
+
+	if (*redirect != '/')
+		return !strchr(redirect, '/') &&
+		       is_name(redirect, strlen(redirect));
+	do {
+		len = strcspn(++redirect, "/");
+		if (!is_name(redirect, len))
+			return false;
+		redirect += len;
+	} while (*redirect);
+	return true;
+}
+
+int ovl_xattr_get_redirect(const struct ovl_layer *layer, int fd,
+                           char redirect[OVL_REDIRECT_SIZE])
+{
+	char value[OVL_REDIRECT_SIZE];
+	ssize_t len = ovl_xattr_get(layer, fd, OVL_XATTR_REDIRECT, value,
+	                            sizeof(value) - 1);
+
+	if (len == -ENODATA)
+		return 0;
+	if (len < 0)
+		return len == -ERANGE ? -EIO : (int)len;
+	value[len] = '\0';
+	if (strlen(value) != (size_t)len || !is_sound(value))
+		return -EIO;
+	strcpy(redirect, value);
+	return 1;
+}
+
+int ovl_xattr_set_redirect(const struct ovl_layer *layer, int fd,
+                           const char *redirect)
+{
+	size_t len = strlen(redirect);
+	int err = -ERANGE;
+
+	if (len < OVL_REDIRECT_SIZE)
+		err = ovl_xattr_set(layer, fd, OVL_XATTR_REDIRECT, redirect,
+		                    len);
+	/* ext4 says ENOSPC of a value that is too long for it. */
+	if (err == -ERANGE || err == -E2BIG ||
+	    (err == -ENOSPC && len > LONG_REDIRECT))
+		return -EXDEV;
+	return err;
+}
+
+/* ---- metacopy ----------------------------------------------------------- */
+
+/* The kernel may have put more into it than that it is there. */
+int ovl_xattr_is_metacopy(const struct ovl_layer *layer, int fd)
+{
+	ssize_t len = ovl_xattr_get(layer, fd, OVL_XATTR_METACOPY, NULL, 0);
+
+	if (len < 0)
+		return len == -ENODATA ? 0 : (int)len;
+	return 1;
+}
+
+int ovl_xattr_is_metacopy_at(const struct ovl_layer *layer, int dirfd,
+                             const char *name)
+{
+	char path[OVL_FD_PATH_SIZE + NAME_MAX + 1], full[FULL_NAME_SIZE];
+	int err;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dirfd, name);
+	make_full(layer, OVL_XATTR_METACOPY, full);
+	if (lgetxattr(path, full, NULL, 0) >= 0)
+		return 1;
+	err = as_none(-errno, layer->userxattr);
+	return err == -ENODATA ? 0 : err;
+}
+
+int ovl_xattr_set_metacopy(const struct ovl_layer *layer, int fd)
+{
+	return ovl_xattr_set(layer, fd, OVL_XATTR_METACOPY, "", 0);
 }
 
 /* ---- origin ------------------------------------------------------------- */

@@ -17,6 +17,8 @@
 
 /* After "trusted." or "user.". */
 #define OVL_XATTR_OPAQUE "overlay.opaque"
+#define OVL_XATTR_REDIRECT "overlay.redirect"
+#define OVL_XATTR_METACOPY "overlay.metacopy"
 #define OVL_XATTR_ORIGIN "overlay.veneer.origin"
 #define OVL_XATTR_VERIFIER "overlay.veneer.verifier"
 
@@ -47,6 +49,27 @@ bool ovl_xattr_private(const char *full_name);
 /* The directory hides what is below it ("y"). 1, 0 or -errno. */
 int ovl_xattr_is_opaque(const struct ovl_layer *layer, int fd);
 int ovl_xattr_set_opaque(const struct ovl_layer *layer, int fd);
+
+/*
+ * Where in the layers below an object goes on: "/..." from their roots, or a name
+ * in the same directory. get: 1 (a sound one is in `redirect`), 0 (none) or
+ * -errno: -EIO, one that makes no sense. set: -EXDEV where the filesystem cannot
+ * keep one so long, or -errno.
+ */
+#define OVL_REDIRECT_SIZE 4096
+int ovl_xattr_get_redirect(const struct ovl_layer *layer, int fd,
+                           char redirect[OVL_REDIRECT_SIZE]);
+int ovl_xattr_set_redirect(const struct ovl_layer *layer, int fd,
+                           const char *redirect);
+
+/*
+ * Whether a file has its attributes alone, its data being in a layer below: 1, 0
+ * or -errno. Of `name` in the open directory `dirfd`, or of `fd` itself.
+ */
+int ovl_xattr_is_metacopy(const struct ovl_layer *layer, int fd);
+int ovl_xattr_is_metacopy_at(const struct ovl_layer *layer, int dirfd,
+                             const char *name);
+int ovl_xattr_set_metacopy(const struct ovl_layer *layer, int fd);
 
 /*
  * Where an object was born, and the upper's own inode and generation, so that a

@@ -16,6 +16,8 @@ void nfsd_export_config_init(struct nfsd_export_config *config)
 	*config = (struct nfsd_export_config){
 		/* Only root may use the trusted. namespace. */
 		.userxattr = geteuid() != 0,
+		.redirect_dir = OVL_REDIRECT_ON,
+		.metacopy = true,
 		.cache = OVL_CACHE_AUTO,
 		.sync = OVL_SYNC,
 		.access = {
@@ -34,6 +36,7 @@ static void free_lowerdirs(struct nfsd_export_config *config)
 	free(config->lowerdirs);
 	config->lowerdirs = NULL;
 	config->nlowerdirs = 0;
+	config->ndatadirs = 0;
 }
 
 void nfsd_export_config_release(struct nfsd_export_config *config)
@@ -123,8 +126,10 @@ static int add_lowerdir(struct nfsd_export_config *config, const char *dir,
 	return 0;
 }
 
+/* TOP:...:BOTTOM::DATA::DATA..., as overlayfs has it. */
 static int set_lowerdir(struct nfsd_export_config *config, const char *value)
 {
+	bool data = false;
 	int err;
 
 	free_lowerdirs(config);
@@ -132,22 +137,67 @@ static int set_lowerdir(struct nfsd_export_config *config, const char *value)
 		size_t len = span(value, ':');
 
 		err = add_lowerdir(config, value, len);
-		if (err != 0 || value[len] == '\0')
+		config->ndatadirs += data;
+		value += len;
+		if (err != 0 || *value == '\0')
 			return err;
-		value += len + 1;
+		/* Below data there is nothing but data. */
+		if (data && value[1] != ':')
+			return -EINVAL;
+		data = value[1] == ':';
+		value += data ? 2 : 1;
 	}
+}
+
+/* The place of `value` in a list of `n` words, or -EINVAL. */
+static int find_word(const char *const *words, int n, const char *value)
+{
+	for (int i = 0; i < n; i++)
+		if (strcmp(words[i], value) == 0)
+			return i;
+	return -EINVAL;
 }
 
 static int set_cache(struct nfsd_export_config *config, const char *value)
 {
-	if (strcmp(value, "auto") == 0)
-		config->cache = OVL_CACHE_AUTO;
-	else if (strcmp(value, "always") == 0)
-		config->cache = OVL_CACHE_ALWAYS;
-	else if (strcmp(value, "never") == 0)
-		config->cache = OVL_CACHE_NEVER;
-	else
-		return -EINVAL;
+	static const char *const words[] = {
+		[OVL_CACHE_AUTO] = "auto",
+		[OVL_CACHE_ALWAYS] = "always",
+		[OVL_CACHE_NEVER] = "never",
+	};
+	int word = find_word(words, 3, value);
+
+	if (word < 0)
+		return word;
+	config->cache = word;
+	return 0;
+}
+
+static int set_redirect_dir(struct nfsd_export_config *config,
+                            const char *value)
+{
+	static const char *const words[] = {
+		[OVL_REDIRECT_ON] = "on",
+		[OVL_REDIRECT_FOLLOW] = "follow",
+		[OVL_REDIRECT_OFF] = "off",
+		[OVL_REDIRECT_NOFOLLOW] = "nofollow",
+	};
+	int word = find_word(words, 4, value);
+
+	if (word < 0)
+		return word;
+	config->redirect_dir = word;
+	return 0;
+}
+
+static int set_metacopy(struct nfsd_export_config *config, const char *value)
+{
+	static const char *const words[] = { "off", "on" };
+	int word = find_word(words, 2, value);
+
+	if (word < 0)
+		return word;
+	config->metacopy = word;
 	return 0;
 }
 
@@ -180,7 +230,8 @@ static const struct {
 } valued[] = {
 	{ "lowerdir", set_lowerdir }, { "upperdir", set_upperdir },
 	{ "workdir", set_workdir },   { "statedir", set_statedir },
-	{ "cache", set_cache },       { "anonuid", set_anonuid },
+	{ "cache", set_cache },       { "redirect_dir", set_redirect_dir },
+	{ "metacopy", set_metacopy }, { "anonuid", set_anonuid },
 	{ "anongid", set_anongid },
 };
 #define NVALUED (sizeof(valued) / sizeof(valued[0]))

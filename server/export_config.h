@@ -33,9 +33,12 @@ struct nfsd_export_config {
 	char *path;       /* that clients mount */
 	char **lowerdirs; /* top first */
 	size_t nlowerdirs;
+	size_t ndatadirs; /* the last of them, that have data alone */
 	char *upperdir, *workdir, *statedir;
 	bool read_only;
 	bool userxattr;
+	enum ovl_redirect redirect_dir;
+	bool metacopy;
 	enum ovl_cache cache;
 	enum ovl_sync sync;
 	struct nfsd_access access;

@@ -305,9 +305,27 @@ START_TEST(a_directory_does_not_go_into_itself)
 }
 END_TEST
 
-/* For now: mv(1) then copies. */
-START_TEST(a_directory_with_a_lower_part_is_not_renamed)
+START_TEST(a_directory_with_a_lower_part_is_renamed_and_keeps_its_handle)
 {
+	nfs_fh3 dir = nfs_find(client, root, "dir");
+	nfs_fh3 file = nfs_find(client, dir, "a");
+	nfs_fh3 other = nfs_new_dir(client, root, "other", 0755);
+
+	ck_assert_int_eq(
+		nfs_rename(client, root, "dir", other, "moved")->status,
+		NFS3_OK);
+	ck_assert(!exists(root, "dir"));
+	ck_assert(exists(other, "moved"));
+	ck_assert(nfs_same_handle(dir, nfs_find(client, other, "moved")));
+	ck_assert(nfs_same_handle(file, nfs_find(client, dir, "a")));
+	ck_assert_uint_eq(nfs_attributes(client, file).size, 1);
+}
+END_TEST
+
+START_TEST(without_redirects_a_directory_with_a_lower_part_is_not_renamed)
+{
+	fixture_stop(fixture);
+	start(FIXTURE_OPTIONS ",redirect_dir=off");
 	assert_not_renamed(nfs_rename(client, root, "dir", root, "moved"),
 	                   NFS3ERR_XDEV, root, root);
 	ck_assert(exists(root, "dir"));
@@ -512,7 +530,12 @@ int main(void)
 	tcase_add_test(tcase, a_name_over_a_removed_one_leaves_no_trace);
 	tcase_add_test(tcase, rename_replaces_only_like_by_like);
 	tcase_add_test(tcase, a_directory_does_not_go_into_itself);
-	tcase_add_test(tcase, a_directory_with_a_lower_part_is_not_renamed);
+	tcase_add_test(
+		tcase,
+		a_directory_with_a_lower_part_is_renamed_and_keeps_its_handle);
+	tcase_add_test(
+		tcase,
+		without_redirects_a_directory_with_a_lower_part_is_not_renamed);
 	tcase_add_test(tcase, rename_refuses_names_that_are_none);
 	tcase_add_test(tcase, rename_needs_permission_on_both_directories);
 	tcase_add_test(tcase, rename_wants_directories);

@@ -100,6 +100,45 @@ START_TEST(each_way_to_sync_and_to_cache_has_its_word)
 }
 END_TEST
 
+START_TEST(redirects_and_metacopy_are_on_unless_told)
+{
+	ck_assert_int_eq(config.redirect_dir, OVL_REDIRECT_ON);
+	ck_assert(config.metacopy);
+	assert_good("redirect_dir=off,metacopy=off");
+	ck_assert_int_eq(config.redirect_dir, OVL_REDIRECT_OFF);
+	ck_assert(!config.metacopy);
+	assert_good("redirect_dir=follow");
+	ck_assert_int_eq(config.redirect_dir, OVL_REDIRECT_FOLLOW);
+	assert_good("redirect_dir=nofollow");
+	ck_assert_int_eq(config.redirect_dir, OVL_REDIRECT_NOFOLLOW);
+	assert_good("redirect_dir=on,metacopy=on");
+	ck_assert_int_eq(config.redirect_dir, OVL_REDIRECT_ON);
+	ck_assert(config.metacopy);
+	assert_refused("redirect_dir=yes",
+	               "option redirect_dir: bad value \"yes\"");
+	assert_refused("metacopy=", "option metacopy: bad value \"\"");
+}
+END_TEST
+
+START_TEST(lowers_behind_two_colons_have_data_alone)
+{
+	assert_good("lowerdir=/a:/b");
+	ck_assert_uint_eq(config.ndatadirs, 0);
+	assert_good("lowerdir=/a:/b::/c::/d");
+	ck_assert_uint_eq(config.nlowerdirs, 4);
+	ck_assert_uint_eq(config.ndatadirs, 2);
+	ck_assert_str_eq(config.lowerdirs[2], "/c");
+	assert_good("lowerdir=/a");
+	ck_assert_uint_eq(config.ndatadirs, 0);
+	assert_refused("lowerdir=/a::/b:/c",
+	               "option lowerdir: bad value \"/a::/b:/c\"");
+	assert_refused("lowerdir=::/b", "option lowerdir: bad value \"::/b\"");
+	assert_refused("lowerdir=/a::", "option lowerdir: bad value \"/a::\"");
+	assert_refused("lowerdir=/a:::/b",
+	               "option lowerdir: bad value \"/a:::/b\"");
+}
+END_TEST
+
 START_TEST(commas_without_an_option_pass)
 {
 	assert_good("");
@@ -304,6 +343,8 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, each_flag_sets_what_it_names_and_nothing_else);
 	tcase_add_test(tcase, each_way_to_sync_and_to_cache_has_its_word);
+	tcase_add_test(tcase, redirects_and_metacopy_are_on_unless_told);
+	tcase_add_test(tcase, lowers_behind_two_colons_have_data_alone);
 	tcase_add_test(tcase, commas_without_an_option_pass);
 	tcase_add_test(tcase, every_directory_may_have_commas_and_colons);
 	tcase_add_test(tcase, a_backslash_at_the_end_is_one);

@@ -205,7 +205,8 @@ START_TEST(help_tells_every_option)
 		"--log-level",   "lowerdir=",   "upperdir=",
 		"workdir=",      "statedir=",   "userxattr",
 		"cache=",        "volatile",    "insecure",
-		"no_all_squash", "anonuid=",
+		"no_all_squash", "anonuid=",    "redirect_dir=",
+		"metacopy=",
 	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
@@ -224,7 +225,7 @@ START_TEST(a_wrong_option_is_named)
 	assert_bad("-o lowerdir=/l,anonuid=-1 /e", "anonuid");
 	assert_bad("-o lowerdir /e", "lowerdir");
 	assert_bad("-o lowerdir= /e", "lowerdir");
-	assert_bad("-o lowerdir=/a::/b /e", "lowerdir");
+	assert_bad("-o lowerdir=/a::/b:/c /e", "lowerdir");
 	assert_bad("-o lowerdir=/l,ro=yes /e", "ro");
 	assert_bad("--nonsense -o lowerdir=/l /e", "--nonsense");
 	assert_bad("-Z -o lowerdir=/l /e", "-Z");

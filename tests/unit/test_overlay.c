@@ -395,13 +395,6 @@ START_TEST(a_symlink_keeps_its_identity)
 }
 END_TEST
 
-START_TEST(directories_with_a_lower_part_do_not_move_yet)
-{
-	ck_assert_int_eq(rename_name("", "dir", "", "other"), -EXDEV);
-	ck_assert_int_eq(rename_name("dir", "deep", "", "other"), -EXDEV);
-}
-END_TEST
-
 START_TEST(new_directories_move_with_what_is_in_them)
 {
 	struct ovl_id before;
@@ -527,7 +520,6 @@ int main(void)
 	tcase_add_test(tcase, a_merged_directory_goes_when_it_looks_empty);
 	tcase_add_test(tcase, rename_leaves_a_whiteout_and_keeps_the_identity);
 	tcase_add_test(tcase, a_symlink_keeps_its_identity);
-	tcase_add_test(tcase, directories_with_a_lower_part_do_not_move_yet);
 	tcase_add_test(tcase, new_directories_move_with_what_is_in_them);
 	tcase_add_test(tcase, a_directory_replaces_an_emptied_one);
 	tcase_add_test(tcase, all_names_of_a_lower_file_see_its_one_copy);

@@ -208,6 +208,7 @@ START_TEST(a_failed_rename_changes_nothing)
 
 	memset(name, 'x', sizeof(name));
 	name[256] = '\0';
+	stage.redirect_dir = OVL_REDIRECT_OFF;
 	make_things();
 	ck_assert_int_eq(rename_name("", "file", "", name), -ENAMETOOLONG);
 	ck_assert_int_eq(rename_name("", "dir", "", "x"), -EXDEV);
