@@ -193,7 +193,8 @@ int ovl_setattr(struct ovl *fs, const struct ovl_caller *caller,
 		err = ovl_perm_setattr(caller, &change->before, &wanted);
 	if (!err)
 		err = ovl_copyup(fs, node,
-		                 wanted.has_size ? wanted.size : UINT64_MAX,
+		                 wanted.has_size ? wanted.size
+		                                 : OVL_COPYUP_ATTRS,
 		                 &upper);
 	if (!err) {
 		err = set_upper(fs, upper, &wanted);

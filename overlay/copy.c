@@ -177,7 +177,7 @@ static int copy_attributes(int from, int to, const struct ovl_attr *attr)
 
 /* ---- the whole ---------------------------------------------------------- */
 
-int ovl_copy_object(int fd, const struct ovl_attr *attr, int to_dir,
+int ovl_copy_object(int fd, int data, const struct ovl_attr *attr, int to_dir,
                     const char *name, uint64_t size, bool sync,
                     uint64_t *copied, int *out_fd)
 {
@@ -188,8 +188,10 @@ int ovl_copy_object(int fd, const struct ovl_attr *attr, int to_dir,
 
 	if (new < 0)
 		return new;
-	if (S_ISREG(attr->mode))
-		err = ovl_copy_data(fd, new, size, &bytes);
+	if (S_ISREG(attr->mode) && data >= 0)
+		err = ovl_copy_data(data, new, size, &bytes);
+	else if (S_ISREG(attr->mode) && ftruncate(new, attr->size))
+		err = -errno;
 	if (!err)
 		err = copy_attributes(fd, new, attr);
 	if (!err && sync && can_sync && fsync(new) < 0)

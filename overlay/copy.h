@@ -13,9 +13,10 @@
 #include "overlay/attr.h"
 
 /*
- * Copy the object open as `fd` (O_PATH will do but for a regular file, which is
- * open for reading), looking like `attr`, to `name` in `to_dir`, where nothing
- * stands. A directory is copied without what is in it.
+ * Copy the object open as `fd` (O_PATH will do), looking like `attr`, to `name` in
+ * `to_dir`, where nothing stands. A directory is copied without what is in it; a
+ * regular file with the data that is read by `data`, or, where that is -1, with
+ * none, as a hole of its size.
  *
  * `size`: for a regular file, how much of it is wanted (the rest is about to be
  * cut off); UINT64_MAX: all. `sync`: fsync a file or directory; others reach
@@ -28,7 +29,7 @@
  * (what stands there is untouched); -EPERM: the owner cannot be given; -ENOSPC,
  * -EDQUOT, -EIO, ...: then nothing is left at `name`.
  */
-int ovl_copy_object(int fd, const struct ovl_attr *attr, int to_dir,
+int ovl_copy_object(int fd, int data, const struct ovl_attr *attr, int to_dir,
                     const char *name, uint64_t size, bool sync,
                     uint64_t *copied, int *out_fd);
 

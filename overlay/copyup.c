@@ -15,6 +15,7 @@
 #include "overlay/file.h"
 #include "overlay/find.h"
 #include "overlay/flush.h"
+#include "overlay/metacopy.h"
 #include "overlay/refresh.h"
 #include "overlay/upper.h"
 #include "overlay/xattr.h"
@@ -55,22 +56,39 @@ static void end(struct ovl *fs, struct ovl_copying *copying)
 
 /* ---- making the copy ------------------------------------------------------------ */
 
-/* A descriptor to copy from: to read a regular file, O_PATH of all else. */
-static int open_source(struct ovl_node *node)
+/* Whether the copy may be one of the attributes alone. */
+static bool wants_metacopy(const struct ovl *fs, const struct ovl_node *node,
+                           const struct ovl_attr *attr, uint64_t size)
 {
-	struct ovl_fd *fd;
-	int num;
+	return fs->metacopy && size == OVL_COPYUP_ATTRS &&
+	       S_ISREG(node->type) && attr->size > 0;
+}
 
-	if (!S_ISREG(node->type))
-		return ovl_node_open_path(node);
-	num = ovl_file_fd(node, true, &fd);
-	if (num)
-		return num;
-	num = fcntl(ovl_fd_num(fd), F_DUPFD_CLOEXEC, 0);
-	if (num < 0)
-		num = -errno;
-	ovl_fd_unref(node->tree->fds, fd);
-	return num;
+/* Copy the object, with its data unless `metacopy`. */
+static int copy_object(struct ovl *fs, struct ovl_node *node,
+                       const struct ovl_attr *attr, uint64_t size,
+                       bool metacopy, const char *tmp, int *fd)
+{
+	const bool has_data = S_ISREG(node->type) && !metacopy;
+	int work = ovl_workdir_tmp(fs->workdir);
+	struct ovl_data data;
+	uint64_t copied = 0;
+	int from, err;
+
+	from = ovl_node_open_path(node);
+	if (from < 0)
+		return from;
+	err = has_data ? ovl_data_open(node, true, &data) : 0;
+	if (!err) {
+		err = ovl_copy_object(from, has_data ? ovl_fd_num(data.fd) : -1,
+		                      attr, work, tmp, size, false, &copied,
+		                      fd);
+		if (has_data)
+			ovl_data_close(&data);
+	}
+	close(from);
+	atomic_fetch_add(&fs->copied_bytes, copied);
+	return err;
 }
 
 /*
@@ -107,26 +125,23 @@ static int add_to_index(struct ovl *fs, struct ovl_node *node, int fd)
  * looks there.
  */
 static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
-                     const char *tmp, struct ovl_real *real)
+                     const char *tmp, struct ovl_real *real, bool *metacopy)
 {
-	int work = ovl_workdir_tmp(fs->workdir), from, fd = -1, err;
 	struct ovl_attr attr;
-	uint64_t copied = 0;
+	int fd = -1, err;
 	bool indexed;
 
 	err = ovl_node_reread(node, false, &attr);
 	if (err)
 		return err;
-	from = open_source(node);
-	if (from < 0)
-		return from;
-	err = ovl_copy_object(from, &attr, work, tmp, size, false, &copied,
-	                      &fd);
-	close(from);
+	*metacopy = wants_metacopy(fs, node, &attr, size);
+	err = copy_object(fs, node, &attr, size, *metacopy, tmp, &fd);
 	if (err)
 		return err;
-	atomic_fetch_add(&fs->copied_bytes, copied);
-	err = ovl_layer_look(&fs->upper, fd, "", real);
+	if (*metacopy)
+		err = ovl_xattr_set_metacopy(&fs->upper, fd);
+	if (!err)
+		err = ovl_layer_look(&fs->upper, fd, "", real);
 	if (!err) {
 		/* By any other name of it, it must not be copied again. */
 		indexed = !S_ISDIR(node->type) && attr.nlink > 1;
@@ -150,7 +165,7 @@ static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
 
 static struct ovl_node *add_node(struct ovl *fs, struct ovl_node *node,
                                  struct ovl_node *dir, const char *name,
-                                 const struct ovl_real *real)
+                                 const struct ovl_real *real, bool metacopy)
 {
 	struct ovl_part part = { .layer = &fs->upper, .ino = real->ino };
 	struct ovl_node_spec spec = {
@@ -163,6 +178,11 @@ static struct ovl_node *add_node(struct ovl *fs, struct ovl_node *node,
 			!node->dir && ovl_index_has(fs->tree.index, node->id),
 	};
 
+	if (metacopy) {
+		spec.metacopy = true;
+		spec.lower = node;
+		spec.data_used = ovl_node_used(node);
+	}
 	if (node->dir) {
 		spec.lower = node;
 		spec.extra_links = ovl_upper_links_below(node);
@@ -183,7 +203,8 @@ static void put_back_times(int dirfd, const struct ovl_attr *attr)
 /* `dir` is the overlay's directory with an upper part, its `change` held. */
 static int put_in_place(struct ovl *fs, struct ovl_node *node,
                         struct ovl_node *dir, const char *name, const char *tmp,
-                        const struct ovl_real *real, struct ovl_node **upper)
+                        const struct ovl_real *real, bool metacopy,
+                        struct ovl_node **upper)
 {
 	struct ovl_attr dir_attr;
 	struct ovl_fd *fd;
@@ -206,7 +227,7 @@ static int put_in_place(struct ovl *fs, struct ovl_node *node,
 	err = ovl_flush_object(fs, ovl_fd_num(fd));
 	ovl_dir_note(dir, name, node->id.fileid, IFTODT(node->type));
 	ovl_node_reread(dir, true, NULL);
-	*upper = add_node(fs, node, dir, name, real);
+	*upper = add_node(fs, node, dir, name, real, metacopy);
 	if (!*upper)
 		err = -ENOMEM;
 	else if (err)
@@ -226,7 +247,7 @@ static int upper_place(struct ovl *fs, struct ovl_node *node,
 	err = ovl_find_place(fs, node, &above, name);
 	if (err)
 		return err;
-	err = ovl_copyup(fs, above, UINT64_MAX, dir);
+	err = ovl_copyup(fs, above, OVL_COPYUP_ALL, dir);
 	ovl_node_unref(above);
 	return err;
 }
@@ -237,16 +258,18 @@ static int copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
 	char name[NAME_MAX + 1], tmp[OVL_TMPNAME_SIZE];
 	struct ovl_real real;
 	struct ovl_node *dir;
+	bool metacopy;
 	int err;
 
 	err = upper_place(fs, node, &dir, name);
 	if (err)
 		return err;
 	ovl_workdir_name(fs->workdir, tmp);
-	err = make_copy(fs, node, size, tmp, &real);
+	err = make_copy(fs, node, size, tmp, &real, &metacopy);
 	if (!err) {
 		pthread_mutex_lock(&dir->dir->change);
-		err = put_in_place(fs, node, dir, name, tmp, &real, upper);
+		err = put_in_place(fs, node, dir, name, tmp, &real, metacopy,
+		                   upper);
 		pthread_mutex_unlock(&dir->dir->change);
 		if (err)
 			ovl_workdir_discard(fs->workdir, tmp);
@@ -266,18 +289,24 @@ int ovl_copyup(struct ovl *fs, struct ovl_node *node, uint64_t size,
 
 	if (fs->read_only)
 		return -EROFS;
-	if (node->tree->upper) {
+	if (node->tree->upper &&
+	    (size == OVL_COPYUP_ATTRS || ovl_node_has_data(node))) {
 		*upper = ovl_node_ref(node);
 		return 0;
 	}
 	begin(fs, &copying, node->id.fileid);
 	/* Somebody else may have done it by now. */
 	err = ovl_find_over(fs, node, true, &over);
-	if (!err && over->tree->upper) {
-		*upper = over;
-	} else if (!err) {
-		ovl_node_unref(over);
+	if (!err && !over->tree->upper) {
 		err = copy(fs, node, size, upper);
+		ovl_node_unref(over);
+	} else if (!err) {
+		if (size != OVL_COPYUP_ATTRS)
+			err = ovl_metacopy_complete(fs, over, size);
+		if (err)
+			ovl_node_unref(over);
+		else
+			*upper = over;
 	}
 	end(fs, &copying);
 	return err;

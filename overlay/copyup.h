@@ -8,11 +8,16 @@
 
 #include "overlay/fs.h"
 
+/* What of a regular file is wanted in the upper: see ovl_copyup. */
+#define OVL_COPYUP_ALL UINT64_MAX
+#define OVL_COPYUP_ATTRS (UINT64_MAX - 1)
+
 /*
  * The node with an upper part of this object, referenced: itself, or what it has
  * become; it is copied up, and its parents first, if need be. `size`: how much
- * of a regular file is wanted, the rest being about to be cut off; UINT64_MAX:
- * all. One copy at a time is made of an object; others wait for it. Blocks.
+ * of a regular file is wanted, the rest being about to be cut off;
+ * OVL_COPYUP_ALL; OVL_COPYUP_ATTRS: its data may stay where it is (metacopy). One
+ * copy at a time is made of an object; others wait for it. Blocks.
  *
  * The object is made whole in the work directory and then renamed into place:
  * until then, and after any failure, the lower one is served. -ENOENT: it has

@@ -24,6 +24,7 @@
 #include "overlay/file.h"
 #include "overlay/find.h"
 #include "overlay/flush.h"
+#include "overlay/metacopy.h"
 #include "overlay/perm.h"
 #include "overlay/refresh.h"
 #include "overlay/xattr.h"
@@ -383,7 +384,9 @@ int ovl_link(struct ovl *fs, const struct ovl_caller *caller,
 	else if (err == -ENOENT)
 		err = node->dir ? -EPERM : check_add(fs, caller, dir);
 	if (!err)
-		err = ovl_copyup(fs, node, UINT64_MAX, &upper);
+		err = ovl_copyup(fs, node, OVL_COPYUP_ATTRS, &upper);
+	if (!err)
+		err = ovl_metacopy_redirect(fs, upper);
 	if (!err)
 		err = ovl_edit_open(&edit, fs, dir, change);
 	if (!err)

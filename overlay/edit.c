@@ -44,7 +44,7 @@ int ovl_edit_open(struct ovl_edit *edit, struct ovl *fs, struct ovl_node *dir,
 	struct ovl_fd *fd;
 	int err;
 
-	err = ovl_copyup(fs, dir, UINT64_MAX, &upper);
+	err = ovl_copyup(fs, dir, OVL_COPYUP_ALL, &upper);
 	if (err)
 		return err;
 	err = ovl_dir_fd(upper, 0, true, &fd);

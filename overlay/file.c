@@ -17,9 +17,6 @@ static int open_by_place(struct ovl_node *node, int flags, bool cached)
 	struct stat st;
 	int fd, err;
 
-	if (node->data && !(flags & O_PATH))
-		return cached ? -EAGAIN
-		              : ovl_part_open(node, node->data, flags);
 	err = ovl_way_open(node, !cached, &way);
 	if (err)
 		return err;
@@ -88,6 +85,50 @@ int ovl_file_fd(struct ovl_node *file, bool may_wait, struct ovl_fd **fd)
 	}
 	*fd = got;
 	return 0;
+}
+
+/* The data of a file that is where a redirect led. */
+static int open_data(struct ovl_node *file, bool may_wait, struct ovl_fd **fd)
+{
+	struct ovl_fdslot *slot = &file->data->fd;
+	struct ovl_fd *got = ovl_fdslot_get(file->tree->fds, slot);
+	int num;
+
+	if (!got) {
+		if (!may_wait)
+			return -EAGAIN;
+		num = ovl_part_open(file, file->data,
+		                    O_RDONLY | O_NONBLOCK | O_NOCTTY);
+		if (num < 0)
+			return is_elsewhere(num) ? -ESTALE : num;
+		got = ovl_fdslot_fill(file->tree->fds, slot, num, true);
+		if (!got)
+			return -ENOMEM;
+	}
+	*fd = got;
+	return 0;
+}
+
+int ovl_data_open(struct ovl_node *file, bool may_wait, struct ovl_data *data)
+{
+	int err;
+
+	if (!ovl_node_has_data(file) && file->lower)
+		file = file->lower;
+	data->fds = file->tree->fds;
+	if (ovl_node_has_data(file)) {
+		data->layer = file->layer;
+		err = ovl_file_fd(file, may_wait, &data->fd);
+	} else {
+		data->layer = file->data->layer;
+		err = open_data(file, may_wait, &data->fd);
+	}
+	return err;
+}
+
+void ovl_data_close(struct ovl_data *data)
+{
+	ovl_fd_unref(data->fds, data->fd);
 }
 
 int ovl_node_open_path(struct ovl_node *node)

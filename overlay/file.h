@@ -16,6 +16,19 @@
 int ovl_file_fd(struct ovl_node *file, bool may_wait, struct ovl_fd **fd);
 
 /*
+ * A descriptor to read the file's data by, which may be elsewhere than its
+ * attributes. To be closed by ovl_data_close. -EAGAIN, -ESTALE, -errno.
+ */
+struct ovl_data {
+	struct ovl_fdcache *fds;
+	struct ovl_fd *fd;
+	const struct ovl_layer *layer; /* in which it is */
+};
+
+int ovl_data_open(struct ovl_node *file, bool may_wait, struct ovl_data *data);
+void ovl_data_close(struct ovl_data *data);
+
+/*
  * A descriptor of an object of any type that has a place in a directory, for its
  * attributes (O_PATH). The caller closes it. Blocks.
  */

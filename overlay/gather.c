@@ -299,6 +299,17 @@ static int take(struct gathering *g, const struct found *found, bool top)
 	return err;
 }
 
+static int take_data(struct gathering *g)
+{
+	struct found found;
+	int err = look_in_data_layers(g, &found);
+
+	if (!err)
+		err = take(g, &found, false);
+	/* Another metacopy, where data was promised. */
+	return !err && !g->last ? -EIO : err;
+}
+
 static int gather(struct gathering *g)
 {
 	struct found found = { 0 };
@@ -312,9 +323,7 @@ static int gather(struct gathering *g)
 	}
 	if (err < 0 || g->is_dir)
 		return err < 0 ? err : 0;
-	/* A file without data, so far. */
-	err = look_in_data_layers(g, &found);
-	return err ? err : take(g, &found, false);
+	return take_data(g); /* none so far */
 }
 
 int ovl_gather(struct ovl_stack *stack, struct ovl_node *dir, const char *name,
@@ -336,6 +345,22 @@ int ovl_gather(struct ovl_stack *stack, struct ovl_node *dir, const char *name,
 	/* It was there a moment ago. */
 	if (!err && g.is_dir && !gathered->nparts)
 		err = -ENOENT;
+	if (err)
+		ovl_gathered_release(gathered);
+	return err;
+}
+
+int ovl_gather_data(struct ovl_stack *stack, const struct ovl_layer *layer,
+                    int fd, struct ovl_gathered *gathered)
+{
+	struct gathering g = { .stack = stack, .out = gathered };
+	int err;
+
+	*gathered = (struct ovl_gathered){ 0 };
+	err = ovl_xattr_get_redirect(layer, fd, g.at);
+	if (err < 0)
+		return err;
+	err = take_data(&g);
 	if (err)
 		ovl_gathered_release(gathered);
 	return err;

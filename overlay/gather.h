@@ -31,6 +31,13 @@ struct ovl_gathered {
 int ovl_gather(struct ovl_stack *stack, struct ovl_node *dir, const char *name,
                unsigned part, const struct ovl_real *top,
                struct ovl_gathered *gathered);
+
+/*
+ * Where the redirect of the metacopy open as `fd` in `layer`, above the stack,
+ * leads in the layers that have data alone. 0; -EIO: to nothing; -errno.
+ */
+int ovl_gather_data(struct ovl_stack *stack, const struct ovl_layer *layer,
+                    int fd, struct ovl_gathered *gathered);
 void ovl_gathered_release(struct ovl_gathered *gathered);
 
 #endif

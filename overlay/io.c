@@ -54,12 +54,20 @@ static ssize_t read_all(int fd, void *data, size_t count, uint64_t offset,
 	return done;
 }
 
+/* Of `count` bytes at `offset`, how many a file of that size has. */
+static size_t up_to(size_t count, uint64_t offset, uint64_t size)
+{
+	if (offset >= size)
+		return 0;
+	return count < size - offset ? count : size - offset;
+}
+
 static ssize_t read_file(struct ovl *fs, const struct ovl_caller *caller,
                          struct ovl_node *node, void *data, size_t count,
                          uint64_t offset, bool *eof)
 {
 	struct ovl_attr attr;
-	struct ovl_fd *fd;
+	struct ovl_data data_fd;
 	ssize_t n;
 
 	n = check_regular(node);
@@ -71,13 +79,17 @@ static ssize_t read_file(struct ovl *fs, const struct ovl_caller *caller,
 		return n;
 	if (offset > INT64_MAX - count)
 		return -EINVAL;
-	n = ovl_file_fd(node, caller->may_wait, &fd);
+	n = ovl_data_open(node, caller->may_wait, &data_fd);
 	if (n)
 		return n;
-	n = read_all(ovl_fd_num(fd), data, count, offset,
-	             caller->may_wait || node->layer->never_waits ? 0
-	                                                          : RWF_NOWAIT);
-	ovl_fd_unref(node->tree->fds, fd);
+	/* A metacopy may be cut shorter than the data that it is yet to get. */
+	if (!ovl_node_has_data(node))
+		count = up_to(count, offset, attr.size);
+	n = read_all(ovl_fd_num(data_fd.fd), data, count, offset,
+	             caller->may_wait || data_fd.layer->never_waits
+	                     ? 0
+	                     : RWF_NOWAIT);
+	ovl_data_close(&data_fd);
 	if (n >= 0)
 		*eof = (size_t)n < count || offset + n >= attr.size;
 	return n;
@@ -200,9 +212,11 @@ ssize_t ovl_write(struct ovl *fs, const struct ovl_caller *caller,
 	if (offset > INT64_MAX || count > INT64_MAX - offset)
 		return -EFBIG;
 	/* A copy-up or a flush waits for a disk. */
-	if (!caller->may_wait && (!node->tree->upper || stable != OVL_UNSTABLE))
+	if (!caller->may_wait &&
+	    (!node->tree->upper || !ovl_node_has_data(node) ||
+	     stable != OVL_UNSTABLE))
 		return -EAGAIN;
-	n = ovl_copyup(fs, node, UINT64_MAX, &upper);
+	n = ovl_copyup(fs, node, OVL_COPYUP_ALL, &upper);
 	if (n)
 		return n;
 	n = write_upper(fs, caller, upper, data, count, offset, stable, change);

@@ -50,6 +50,7 @@ static void node_free(struct ovl_node *node)
 {
 	dir_free(node);
 	if (node->data) {
+		ovl_fdslot_clear(node->tree->fds, &node->data->fd, false);
 		free(node->data->redirect);
 		free(node->data);
 	}
@@ -117,7 +118,6 @@ static int fill(struct ovl_node *node, const struct ovl_node_spec *spec)
 		node->data = calloc(1, sizeof(*node->data));
 		if (!node->data || part_init(node->data, spec->data))
 			return -ENOMEM;
-		node->data_used = spec->data_used;
 	}
 	return S_ISDIR(node->type) ? add_dir(node, spec) : 0;
 }
@@ -139,6 +139,8 @@ struct ovl_node *ovl_node_new(struct ovl_tree *tree,
 	node->foreign = spec->real->foreign;
 	node->indexed = spec->indexed;
 	node->extra_links = spec->extra_links;
+	node->data_used = spec->data_used;
+	atomic_init(&node->metacopy, spec->metacopy);
 	pthread_mutex_init(&node->lock, NULL);
 	if (fill(node, spec)) {
 		node_free(node);
@@ -161,6 +163,21 @@ struct ovl_id ovl_node_id(const struct ovl_node *node)
 mode_t ovl_node_type(const struct ovl_node *node)
 {
 	return node->type;
+}
+
+bool ovl_node_has_data(const struct ovl_node *node)
+{
+	return node->tree->upper ? !atomic_load(&node->metacopy) : !node->data;
+}
+
+uint64_t ovl_node_used(struct ovl_node *node)
+{
+	uint64_t used;
+
+	pthread_mutex_lock(&node->lock);
+	used = node->attr.used;
+	pthread_mutex_unlock(&node->lock);
+	return used;
 }
 
 struct ovl_node *ovl_node_parent(struct ovl_node *node)

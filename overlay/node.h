@@ -58,10 +58,12 @@ struct ovl_node {
 	struct ovl_id id;
 	struct ovl_tree *tree;
 	const struct ovl_layer *layer; /* where its attributes are read */
-	struct ovl_node
-		*lower; /* of a merged upper directory: the stack's, held */
+	/* Of a merged upper directory, the stack's; of a metacopy, the stack's
+	 * file that has its data, if it is not in `data`. Held. */
+	struct ovl_node *lower;
 	struct ovl_dir *dir;   /* NULL but for a directory */
-	struct ovl_part *data; /* of a stack's file whose data is elsewhere */
+	struct ovl_part *data; /* of a file whose data is elsewhere: where */
+	atomic_bool metacopy;  /* an upper file without its data, for now */
 	struct ovl_fdslot fd; /* of a regular file: O_RDONLY, O_RDWR if upper */
 	uint64_t ino;         /* in its layer */
 	uint64_t ino_generation;
@@ -70,7 +72,7 @@ struct ovl_node {
 	bool foreign;         /* another mount: not entered */
 	bool indexed;         /* reached through the index, by any name */
 	uint32_t extra_links; /* a directory's, from its parts below the top */
-	uint64_t data_used;   /* bytes on disk, where `data` is */
+	uint64_t data_used;   /* bytes on disk of data that is elsewhere */
 
 	/* Guarded by `lock`. */
 	pthread_mutex_t lock;
@@ -99,6 +101,7 @@ struct ovl_node_spec {
 	struct ovl_node *lower;       /* or NULL; referenced anew */
 	const struct ovl_part *parts; /* of a directory; copied */
 	unsigned nparts;
+	bool metacopy;
 	const struct ovl_part *data; /* or NULL; copied */
 	uint64_t data_used;
 	uint32_t extra_links;
@@ -111,6 +114,12 @@ struct ovl_node_spec {
  */
 struct ovl_node *ovl_node_new(struct ovl_tree *tree,
                               const struct ovl_node_spec *spec);
+
+/* Whether the data of a file is where its attributes are. */
+bool ovl_node_has_data(const struct ovl_node *node);
+
+/* The bytes on disk that its attributes tell of. */
+uint64_t ovl_node_used(struct ovl_node *node);
 
 /* The parent, referenced; NULL for the root. */
 struct ovl_node *ovl_node_parent(struct ovl_node *node);

@@ -29,7 +29,7 @@ void ovl_node_adopt(struct ovl_node *node, const struct ovl_real *real)
 	} else if (node->indexed && node->attr.nlink > 1) {
 		node->attr.nlink--; /* the index's own */
 	}
-	if (node->data)
+	if (!ovl_node_has_data(node))
 		node->attr.used = node->data_used;
 	node->checked = ovl_now();
 }

@@ -19,6 +19,7 @@
 #include "overlay/edit.h"
 #include "overlay/find.h"
 #include "overlay/flush.h"
+#include "overlay/metacopy.h"
 #include "overlay/perm.h"
 #include "overlay/refresh.h"
 #include "overlay/remove.h"
@@ -414,10 +415,13 @@ static int open_edits(struct renaming *r, struct ovl_node *from,
 	struct ovl_node *upper;
 	int err;
 
-	err = ovl_copyup(r->fs, r->source, UINT64_MAX, &upper);
+	err = ovl_copyup(r->fs, r->source, OVL_COPYUP_ATTRS, &upper);
 	if (err)
 		return err;
+	err = ovl_metacopy_redirect(r->fs, upper);
 	ovl_node_unref(upper);
+	if (err)
+		return err;
 	err = ovl_edit_open(&r->from, r->fs, from, from_change);
 	if (err || from->id.fileid == to->id.fileid)
 		return err;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "overlay/dir.h"
+#include "overlay/gather.h"
 #include "overlay/xattr.h"
 
 uint32_t ovl_upper_links_below(struct ovl_node *lower)
@@ -100,6 +101,32 @@ static int find_lower(struct ovl *fs, struct ovl_node *dir, const char *name,
 	return 0;
 }
 
+/*
+ * The data of a metacopy: the stack's file that has it, a reference in `*lower`,
+ * or a place in a layer of data alone.
+ */
+static int find_data(struct ovl *fs, struct ovl_node *dir, const char *name,
+                     int fd, struct ovl_node **lower,
+                     struct ovl_gathered *gathered)
+{
+	struct ovl_node *found;
+	int err;
+
+	if (!fs->metacopy)
+		return -EPERM;
+	err = go_below(fs, dir, name, fd, &found);
+	if (err == -ENOENT)
+		return ovl_gather_data(fs->stack, &fs->upper, fd, gathered);
+	if (err)
+		return err;
+	if (!S_ISREG(found->type)) {
+		ovl_node_unref(found);
+		return -EIO;
+	}
+	*lower = found;
+	return 0;
+}
+
 /* Where it was born. `lower` is referenced where it merges. */
 static int identify(struct ovl *fs, struct ovl_node *dir, const char *name,
                     int fd, struct ovl_node_spec *spec, struct ovl_node **lower)
@@ -122,6 +149,27 @@ static int identify(struct ovl *fs, struct ovl_node *dir, const char *name,
 		return 0;
 	spec->id.fileid = ovl_fileid(OVL_LAYER_UPPER, spec->real->ino);
 	spec->id.generation = spec->real->generation;
+	return 0;
+}
+
+/* Where the data of the file open as `fd` is, if it is a metacopy. */
+static int add_data(struct ovl *fs, int fd, struct ovl_node_spec *spec,
+                    struct ovl_node **lower, struct ovl_gathered *gathered)
+{
+	int err;
+
+	if (!fs->stack->tree.root)
+		return 0;
+	err = ovl_xattr_is_metacopy(&fs->upper, fd);
+	if (err <= 0)
+		return err;
+	err = find_data(fs, spec->parent, spec->name, fd, lower, gathered);
+	if (err)
+		return err;
+	spec->metacopy = true;
+	spec->lower = *lower;
+	spec->data = *lower ? NULL : gathered->parts;
+	spec->data_used = *lower ? ovl_node_used(*lower) : gathered->used;
 	return 0;
 }
 
@@ -158,15 +206,21 @@ int ovl_upper_load_indexed(struct ovl *fs, struct ovl_node *lower,
 		.name = name,
 		.indexed = true,
 	};
-	int err;
+	int index = ovl_index_dir(fs->tree.index), err;
 
 	if (!ovl_index_has(fs->tree.index, lower->id))
 		return -ENOENT;
 	ovl_index_name(lower->id, name);
-	err = ovl_layer_look(&fs->upper, ovl_index_dir(fs->tree.index), name,
-	                     &real);
-	if (err)
+	err = ovl_layer_look(&fs->upper, index, name, &real);
+	if (!err && S_ISREG(real.attr.mode))
+		err = ovl_xattr_is_metacopy_at(&fs->upper, index, name);
+	if (err < 0)
 		return err;
+	if (err > 0) {
+		spec.metacopy = true;
+		spec.lower = lower;
+		spec.data_used = ovl_node_used(lower);
+	}
 	*node = ovl_tree_add(&fs->tree, &spec);
 	return *node ? 0 : -ENOMEM;
 }
@@ -180,6 +234,7 @@ int ovl_upper_load(struct ovl *fs, struct ovl_node *dir, const char *name,
 		.parent = dir,
 		.name = name,
 	};
+	struct ovl_gathered gathered = { 0 };
 	struct ovl_node *lower = NULL;
 	struct ovl_real real;
 	int fd, err;
@@ -194,6 +249,8 @@ int ovl_upper_load(struct ovl *fs, struct ovl_node *dir, const char *name,
 		goto out;
 	spec.real = &real;
 	err = identify(fs, dir, name, fd, &spec, &lower);
+	if (!err && S_ISREG(real.attr.mode))
+		err = add_data(fs, fd, &spec, &lower, &gathered);
 	if (err)
 		goto out;
 	if (S_ISDIR(real.attr.mode)) {
@@ -205,6 +262,7 @@ int ovl_upper_load(struct ovl *fs, struct ovl_node *dir, const char *name,
 	               ovl_index_has(fs->tree.index, spec.id);
 	err = ovl_tree_add_unique(&fs->tree, &spec, node);
 out:
+	ovl_gathered_release(&gathered);
 	ovl_node_unref(lower);
 	close(fd);
 	return err;

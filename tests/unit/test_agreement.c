@@ -101,8 +101,7 @@ static void close_veneer(struct run *run)
 
 static int mount_kernel(struct run *run, const char *name)
 {
-	char options[4096] =
-		"redirect_dir=on,metacopy=off,index=off,lowerdir=";
+	char options[4096] = "redirect_dir=on,metacopy=off,index=off,lowerdir=";
 	size_t n = strlen(options);
 	char mnt[512];
 

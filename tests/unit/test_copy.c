@@ -89,7 +89,7 @@ static int copy_part(const char *name, uint64_t size)
 	struct ovl_attr attr = attr_of(from, name);
 	int flags = S_ISREG(attr.mode) ? O_RDONLY : O_PATH | O_NOFOLLOW;
 	int fd = openat(from, name, flags);
-	int err = ovl_copy_object(fd, &attr, to, name, size, true, NULL, NULL);
+	int err = ovl_copy_object(fd, fd, &attr, to, name, size, true, NULL, NULL);
 
 	close(fd);
 	return err;
@@ -473,7 +473,7 @@ START_TEST(what_was_copied_is_counted_and_handed_out)
 	make_file("file", "text", 0400);
 	attr = attr_of(from, "file");
 	fd = openat(from, "file", O_RDONLY);
-	ck_assert_int_eq(ovl_copy_object(fd, &attr, to, "copy", UINT64_MAX,
+	ck_assert_int_eq(ovl_copy_object(fd, fd, &attr, to, "copy", UINT64_MAX,
 	                                 false, &copied, &out),
 	                 0);
 	ck_assert_uint_eq(copied, 1004);
@@ -484,7 +484,7 @@ START_TEST(what_was_copied_is_counted_and_handed_out)
 	ck_assert_int_eq(fcntl(out, F_GETFD), FD_CLOEXEC);
 	/* It looks as it was told to. */
 	attr.mode = S_IFREG | 0753;
-	ck_assert_int_eq(ovl_copy_object(fd, &attr, to, "other", UINT64_MAX,
+	ck_assert_int_eq(ovl_copy_object(fd, fd, &attr, to, "other", UINT64_MAX,
 	                                 false, NULL, NULL),
 	                 0);
 	ck_assert_uint_eq(attr_of(to, "other").mode, S_IFREG | 0753);

@@ -1,0 +1,100 @@
+#include "config.h"
+
+#include "overlay/metacopy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "overlay/copydata.h"
+#include "overlay/file.h"
+#include "overlay/flush.h"
+#include "overlay/refresh.h"
+#include "overlay/xattr.h"
+
+/* Give back what space a copy has taken that came to nothing. */
+static void take_back(int fd, uint64_t size)
+{
+	if (!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, size))
+		return;
+	/* The data below counts, whatever becomes of this. */
+	if (!ftruncate(fd, 0) && ftruncate(fd, size))
+		return;
+}
+
+/* What tells of the metacopy goes last: a crash before leaves it one. */
+static int fill(struct ovl *fs, struct ovl_node *node, int from, int to,
+                uint64_t size)
+{
+	struct ovl_attr attr;
+	struct timespec times[2];
+	uint64_t copied = 0;
+	int err;
+
+	err = ovl_node_reread(node, false, &attr);
+	if (err)
+		return err;
+	err = ovl_copy_data(from, to, size, &copied);
+	atomic_fetch_add(&fs->copied_bytes, copied);
+	if (!err && size < attr.size && ftruncate(to, size))
+		err = -errno;
+	times[0] = attr.atime;
+	times[1] = attr.mtime;
+	if (futimens(to, times) && !err)
+		err = -errno;
+	if (!err)
+		err = ovl_flush_object(fs, to);
+	if (!err)
+		err = ovl_xattr_remove(&fs->upper, to, OVL_XATTR_METACOPY);
+	if (!err)
+		err = ovl_flush_object(fs, to);
+	if (err)
+		take_back(to, attr.size);
+	return err;
+}
+
+int ovl_metacopy_complete(struct ovl *fs, struct ovl_node *node, uint64_t size)
+{
+	struct ovl_data from;
+	struct ovl_fd *to;
+	int err;
+
+	if (!atomic_load(&node->metacopy))
+		return 0;
+	err = ovl_data_open(node, true, &from);
+	if (err)
+		return err;
+	err = ovl_file_fd(node, true, &to);
+	if (!err) {
+		err = fill(fs, node, ovl_fd_num(from.fd), ovl_fd_num(to), size);
+		ovl_fd_unref(node->tree->fds, to);
+	}
+	ovl_data_close(&from);
+	if (err)
+		return err;
+	atomic_store(&node->metacopy, false);
+	return ovl_node_reread(node, false, NULL);
+}
+
+int ovl_metacopy_redirect(struct ovl *fs, struct ovl_node *node)
+{
+	char redirect[OVL_REDIRECT_SIZE];
+	struct ovl_fd *fd;
+	int err;
+
+	/* Where the stack has no node for the data, a redirect led to it. */
+	if (!atomic_load(&node->metacopy) || !node->lower)
+		return 0;
+	err = ovl_stack_path(node->lower, redirect);
+	if (err)
+		return err == -ENAMETOOLONG ? -EXDEV : err;
+	err = ovl_file_fd(node, true, &fd);
+	if (err)
+		return err;
+	err = ovl_xattr_set_redirect(&fs->upper, ovl_fd_num(fd), redirect);
+	if (!err)
+		err = ovl_flush_object(fs, ovl_fd_num(fd));
+	ovl_fd_unref(node->tree->fds, fd);
+	return err;
+}

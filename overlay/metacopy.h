@@ -1,0 +1,27 @@
+/*
+ * Metacopies: files of the upper layer that have their attributes alone, their
+ * data being in a layer below (the kernel's overlay.metacopy).
+ */
+#ifndef VENEER_OVERLAY_METACOPY_H
+#define VENEER_OVERLAY_METACOPY_H
+
+#include <stdint.h>
+
+#include "overlay/fs.h"
+
+/*
+ * Copy the data up, too, of a node of the upper that may be a metacopy: its first
+ * `size` bytes, if the rest is about to be cut off, as in ovl_copyup. Until all of
+ * it is there the data below is served. Nobody else may be copying it. Blocks. 0,
+ * -ENOSPC, -EDQUOT, -EIO, ...: then it is a metacopy as before, and takes no
+ * space.
+ */
+int ovl_metacopy_complete(struct ovl *fs, struct ovl_node *node, uint64_t size);
+
+/*
+ * A name of the node is about to be another: where it is a metacopy, say in it by
+ * what path its data is found below. 0, -EXDEV (the path is too long), -errno.
+ */
+int ovl_metacopy_redirect(struct ovl *fs, struct ovl_node *node);
+
+#endif
