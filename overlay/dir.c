@@ -191,9 +191,11 @@ static int load_name(void *arg, const char *name, size_t len, uint64_t ino,
 			found->fileid = 0;
 		return 0;
 	}
-	/* An upper object may have been born elsewhere: its origin knows.
-	 * Where getdents does not tell the inode, a look at it does. */
-	if (!loading->dir->tree->upper && layer->true_d_ino)
+	/* An upper object may have been born elsewhere: its origin knows. So
+	 * may a directory that redirects. Where getdents does not tell the
+	 * inode, a look at it does. */
+	if (!loading->dir->tree->upper && layer->true_d_ino &&
+	    (type != DT_DIR || layer->lowest))
 		fileid = ovl_fileid(layer->number, ino);
 	err = lower_cookie(loading->dir, name, &cookie);
 	if (err)

@@ -37,6 +37,7 @@ struct ovl_layer {
 	uint64_t mount_id; /* statx's: another one is another mount */
 	uint32_t dev_major, dev_minor; /* of the root: others are not entered */
 	enum ovl_generation_kind generation_kind;
+	bool lowest;      /* no other is below it: redirects lead nowhere */
 	bool userxattr;   /* overlay attributes are user.*, not trusted.* */
 	bool never_waits; /* tmpfs, ramfs: no disk behind it */
 	bool true_d_ino;  /* getdents tells the same inode numbers as statx */

@@ -333,6 +333,10 @@ static int check_config(struct opening *o)
 		snprintf(o->why, o->size, "neither lowerdir nor upperdir");
 		return -EINVAL;
 	}
+	if (config->ndatadirs && config->ndatadirs >= config->nlowerdirs) {
+		snprintf(o->why, o->size, "all lowerdirs have data alone");
+		return -EINVAL;
+	}
 	if (!config->upperdir != !config->workdir) {
 		snprintf(o->why, o->size, "upperdir and workdir go together");
 		return -EINVAL;

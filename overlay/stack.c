@@ -82,6 +82,8 @@ int ovl_stack_new(struct ovl_layer *layers, size_t nlayers,
 	fresh->layers = layers;
 	fresh->nlayers = nlayers;
 	fresh->nmerged = nlayers - config->ndatadirs;
+	if (fresh->nmerged)
+		layers[fresh->nmerged - 1].lowest = true;
 	fresh->follow_redirects = config->redirect_dir != OVL_REDIRECT_NOFOLLOW;
 	fresh->follow_metacopy = config->metacopy;
 	if (nlayers) {

@@ -367,6 +367,35 @@ START_TEST(redirects_lead_through_the_layers)
 }
 END_TEST
 
+static bool check_fileid(void *arg, const struct ovl_dirent *entry)
+{
+	(void)arg;
+	ck_assert_uint_eq(entry->fileid, id_of(entry->name).fileid);
+	return true;
+}
+
+/* Trap 7. */
+START_TEST(a_listing_tells_the_fileid_of_where_it_leads)
+{
+	struct ovl_node *dir;
+	bool eof;
+
+	tree_mkdir("high/a");
+	mark("high/a", "redirect", "b");
+	tree_mkdir("high/c");
+	tree_mkdir("low/b");
+	tree_mkdir("low/d");
+	tree_file("low/file", "");
+	stage_open();
+	dir = ovl_root(fs);
+	for (unsigned i = 0; i < 2; i++)
+		ck_assert_int_eq(ovl_readdir(fs, &root, dir, 2, false,
+		                             check_fileid, NULL, &eof),
+		                 0);
+	ovl_node_unref(dir);
+}
+END_TEST
+
 START_TEST(what_is_on_the_way_of_a_path_counts)
 {
 	tree_mkdir("up/through_whiteout");
@@ -493,6 +522,7 @@ int main(void)
 	tcase_add_loop_test(tcase, redirects_are_followed_unless_told_not_to, 0,
 	                    4);
 	tcase_add_test(tcase, redirects_lead_through_the_layers);
+	tcase_add_test(tcase, a_listing_tells_the_fileid_of_where_it_leads);
 	tcase_add_test(tcase, what_is_on_the_way_of_a_path_counts);
 	tcase_add_loop_test(
 		tcase,
