@@ -65,6 +65,7 @@ END {
 	}
 	choose("TREE", trees, ntrees)
 	choose("REMOVE_TREE", small, nsmall)
+	choose("RENAME_TREE", small, nsmall)
 	choose("APPEND", files, nfiles)
 	choose("WRITE", files, nfiles)
 	choose("TRUNCATE", files, nfiles)

@@ -135,6 +135,18 @@ rename_lower()
 		cmp /tmp/before "$dir/moved"
 }
 
+# mv(1) would copy where the server cannot rename: that is another inode.
+rename_lower_tree()
+{
+	fresh renamed_tree
+	inode=$(stat -c %i "$mnt/$RENAME_TREE")
+	manifest -c 1 "$mnt/$RENAME_TREE" >/tmp/before
+	mv "$mnt/$RENAME_TREE" "$dir/moved" && [ ! -e "$mnt/$RENAME_TREE" ] &&
+		same "$(stat -c %i "$dir/moved")" "$inode" &&
+		manifest -c 1 "$dir/moved" >/tmp/after &&
+		cmp /tmp/before /tmp/after
+}
+
 remove_lower_tree()
 {
 	rm -r "$mnt/$REMOVE_TREE" && [ ! -e "$mnt/$REMOVE_TREE" ]
@@ -311,6 +323,7 @@ main()
 	check "set the times of a lower file" touch_lower
 	check "remove a lower file" remove_lower
 	check "rename a lower file" rename_lower
+	check "rename a lower tree" rename_lower_tree
 	check "remove a lower tree" remove_lower_tree
 	check "a directory made over it is empty" make_directory_anew
 
