@@ -47,10 +47,10 @@ static int fill(struct ovl *fs, struct ovl_node *node, int from, int to,
 		err = ovl_flush_object(fs, to);
 	if (!err)
 		err = ovl_xattr_remove(&fs->upper, to, OVL_XATTR_METACOPY);
-	if (!err)
-		err = ovl_flush_object(fs, to);
-	if (err)
+	if (err) {
 		take_back(to, attr.size);
+		futimens(to, times);
+	}
 	return err;
 }
 
@@ -68,13 +68,14 @@ int ovl_metacopy_complete(struct ovl *fs, struct ovl_node *node, uint64_t size)
 	err = ovl_file_fd(node, true, &to);
 	if (!err) {
 		err = fill(fs, node, ovl_fd_num(from.fd), ovl_fd_num(to), size);
+		if (!err) {
+			atomic_store(&node->metacopy, false);
+			err = ovl_flush_object(fs, ovl_fd_num(to));
+		}
 		ovl_fd_unref(node->tree->fds, to);
 	}
 	ovl_data_close(&from);
-	if (err)
-		return err;
-	atomic_store(&node->metacopy, false);
-	return ovl_node_reread(node, false, NULL);
+	return err ? err : ovl_node_reread(node, false, NULL);
 }
 
 int ovl_metacopy_redirect(struct ovl *fs, struct ovl_node *node)
