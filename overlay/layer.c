@@ -16,6 +16,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "overlay/acl.h"
 #include "overlay/beneath.h"
 
 #define LIST_BUFFER (64 * 1024)
@@ -337,6 +338,7 @@ static int find_out(struct ovl_layer *layer)
 	layer->dev_minor = stx.stx_dev_minor;
 	layer->never_waits = (uint32_t)fs.f_type == TMPFS_MAGIC ||
 	                     (uint32_t)fs.f_type == RAMFS_MAGIC;
+	layer->has_acls = ovl_acl_supported(layer->root);
 	layer->root_ino = stx.stx_ino;
 	layer->root_birth = root_birth(&stx, &fs);
 	layer->generation_kind = best_generation(layer->root, &fs);

@@ -40,6 +40,7 @@ struct ovl_layer {
 	bool lowest;      /* no other is below it: redirects lead nowhere */
 	bool userxattr;   /* overlay attributes are user.*, not trusted.* */
 	bool never_waits; /* tmpfs, ramfs: no disk behind it */
+	bool has_acls;    /* its filesystem keeps POSIX ACLs */
 	bool true_d_ino;  /* getdents tells the same inode numbers as statx */
 };
 
