@@ -17,6 +17,7 @@
 #include "overlay/file.h"
 #include "overlay/find.h"
 #include "overlay/flush.h"
+#include "overlay/may.h"
 #include "overlay/perm.h"
 #include "overlay/refresh.h"
 #include "overlay/xattr.h"
@@ -34,19 +35,13 @@ int ovl_getattr(struct ovl *fs, const struct ovl_caller *caller,
 int ovl_access(struct ovl *fs, const struct ovl_caller *caller,
                struct ovl_node *node, int want, int *granted)
 {
-	struct ovl_attr attr;
-	int err, may;
+	struct ovl_node *now = ovl_find_current(fs, node);
+	int err = ovl_may_which(fs, caller, now, want, granted);
 
-	err = ovl_getattr(fs, caller, node, &attr);
-	if (err)
-		return err;
-	may = ovl_perm_granted(caller, &attr, want & (R_OK | W_OK | X_OK));
-	if ((want & OVL_DELETE_OK) && node->dir && !ovl_perm_add(caller, &attr))
-		may |= OVL_DELETE_OK;
-	if (fs->read_only)
-		may &= ~(W_OK | OVL_DELETE_OK);
-	*granted = may;
-	return 0;
+	if (!err && fs->read_only)
+		*granted &= ~(W_OK | OVL_DELETE_OK);
+	ovl_node_unref(now);
+	return err;
 }
 
 /* ---- setting ---------------------------------------------------------------- */

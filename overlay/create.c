@@ -24,9 +24,9 @@
 #include "overlay/file.h"
 #include "overlay/find.h"
 #include "overlay/flush.h"
+#include "overlay/may.h"
 #include "overlay/metacopy.h"
 #include "overlay/perm.h"
-#include "overlay/refresh.h"
 #include "overlay/xattr.h"
 
 /* What is to be made. */
@@ -176,30 +176,20 @@ static int make_in_place(struct ovl_edit *edit, const struct ovl_caller *caller,
 static int check_add(struct ovl *fs, const struct ovl_caller *caller,
                      struct ovl_node *dir)
 {
-	struct ovl_attr attr;
-	int err;
-
-	if (fs->read_only)
-		return -EROFS;
-	err = ovl_node_attr(dir, fs->cache, true, &attr);
-	return err ? err : ovl_perm_add(caller, &attr);
+	return fs->read_only ? -EROFS : ovl_may_add(fs, caller, dir);
 }
 
 /* Whether the caller may see what is in `dir`, and the name can be one. */
 static int check_dir(struct ovl *fs, const struct ovl_caller *caller,
                      struct ovl_node *dir, const char *name)
 {
-	struct ovl_attr attr;
-	int err;
-
 	if (!caller->may_wait)
 		return -EAGAIN;
 	if (!dir->dir)
 		return -ENOTDIR;
 	if (strlen(name) > NAME_MAX)
 		return -ENAMETOOLONG;
-	err = ovl_node_attr(dir, fs->cache, true, &attr);
-	return err ? err : ovl_perm_check(caller, &attr, X_OK);
+	return ovl_may_access(fs, caller, dir, X_OK);
 }
 
 /*

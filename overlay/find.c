@@ -9,8 +9,7 @@
 #include <unistd.h>
 
 #include "overlay/dir.h"
-#include "overlay/perm.h"
-#include "overlay/refresh.h"
+#include "overlay/may.h"
 #include "overlay/upper.h"
 
 /* Directories above one another that rows of the map are followed through. */
@@ -464,16 +463,13 @@ static int look_up(struct ovl *fs, const struct ovl_caller *caller,
                    struct ovl_node *dir, const char *name,
                    struct ovl_node **node)
 {
-	struct ovl_attr attr;
 	int err;
 
 	if (!dir->dir)
 		return -ENOTDIR;
 	if (strlen(name) > NAME_MAX)
 		return -ENAMETOOLONG;
-	err = ovl_node_attr(dir, fs->cache, caller->may_wait, &attr);
-	if (!err)
-		err = ovl_perm_check(caller, &attr, X_OK);
+	err = ovl_may_access(fs, caller, dir, X_OK);
 	if (err)
 		return err;
 	if (!strcmp(name, ".")) {

@@ -15,6 +15,7 @@
 #include "overlay/file.h"
 #include "overlay/find.h"
 #include "overlay/flush.h"
+#include "overlay/may.h"
 #include "overlay/perm.h"
 #include "overlay/refresh.h"
 
@@ -72,9 +73,7 @@ static ssize_t read_file(struct ovl *fs, const struct ovl_caller *caller,
 
 	n = check_regular(node);
 	if (!n)
-		n = ovl_node_attr(node, fs->cache, caller->may_wait, &attr);
-	if (!n)
-		n = ovl_perm_read(caller, &attr);
+		n = ovl_may_read(fs, caller, node, &attr);
 	if (n)
 		return n;
 	if (offset > INT64_MAX - count)
@@ -196,7 +195,6 @@ ssize_t ovl_write(struct ovl *fs, const struct ovl_caller *caller,
 {
 	struct ovl_change ignored;
 	struct ovl_node *upper;
-	struct ovl_attr attr;
 	ssize_t n;
 
 	if (!change)
@@ -204,9 +202,7 @@ ssize_t ovl_write(struct ovl *fs, const struct ovl_caller *caller,
 	change->has_before = change->has_after = false;
 	n = check_regular(node);
 	if (!n)
-		n = ovl_node_attr(node, fs->cache, caller->may_wait, &attr);
-	if (!n)
-		n = fs->read_only ? -EROFS : ovl_perm_write(caller, &attr);
+		n = fs->read_only ? -EROFS : ovl_may_write(fs, caller, node);
 	if (n)
 		return n;
 	if (offset > INT64_MAX || count > INT64_MAX - offset)

@@ -14,7 +14,7 @@
 
 #include "overlay/dir.h"
 #include "overlay/find.h"
-#include "overlay/perm.h"
+#include "overlay/may.h"
 #include "overlay/refresh.h"
 
 #define COOKIE_DOT 1
@@ -248,15 +248,12 @@ static int list(struct ovl *fs, const struct ovl_caller *caller,
 		.arg = arg,
 		.last = cookie,
 	};
-	struct ovl_attr attr;
 	struct batch batch;
 	int err;
 
 	if (!dir->dir)
 		return -ENOTDIR;
-	err = ovl_node_attr(dir, fs->cache, caller->may_wait, &attr);
-	if (!err)
-		err = ovl_perm_check(caller, &attr, R_OK);
+	err = ovl_may_access(fs, caller, dir, R_OK);
 	if (!err && cookie < COOKIE_DOTDOT)
 		err = list_dots(&listing, cookie);
 	do {

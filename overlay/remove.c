@@ -15,7 +15,7 @@
 
 #include "overlay/dir.h"
 #include "overlay/find.h"
-#include "overlay/perm.h"
+#include "overlay/may.h"
 #include "overlay/refresh.h"
 #include "overlay/remove.h"
 
@@ -182,16 +182,11 @@ static int check_remove(struct ovl *fs, const struct ovl_caller *caller,
                         struct ovl_node *dir, struct ovl_node *victim,
                         bool directory)
 {
-	struct ovl_attr attr, victim_attr;
 	int err;
 
 	if (fs->read_only)
 		return -EROFS;
-	err = ovl_node_attr(dir, fs->cache, true, &attr);
-	if (!err)
-		err = ovl_node_attr(victim, fs->cache, true, &victim_attr);
-	if (!err)
-		err = ovl_perm_remove(caller, &attr, &victim_attr);
+	err = ovl_may_remove(fs, caller, dir, victim);
 	if (!err && directory != (victim->dir != NULL))
 		err = directory ? -ENOTDIR : -EISDIR;
 	return err;

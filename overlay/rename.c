@@ -19,8 +19,8 @@
 #include "overlay/edit.h"
 #include "overlay/find.h"
 #include "overlay/flush.h"
+#include "overlay/may.h"
 #include "overlay/metacopy.h"
-#include "overlay/perm.h"
 #include "overlay/refresh.h"
 #include "overlay/remove.h"
 #include "overlay/xattr.h"
@@ -42,23 +42,12 @@ struct renaming {
 static int check_perms(struct renaming *r, struct ovl_node *from,
                        struct ovl_node *to)
 {
-	struct ovl_attr from_attr, to_attr, source, target;
-	enum ovl_cache cache = r->fs->cache;
-	int err;
+	int err = ovl_may_remove(r->fs, r->caller, from, r->source);
 
-	err = ovl_node_attr(from, cache, true, &from_attr);
-	if (!err)
-		err = ovl_node_attr(to, cache, true, &to_attr);
-	if (!err)
-		err = ovl_node_attr(r->source, cache, true, &source);
 	if (!err && r->target)
-		err = ovl_node_attr(r->target, cache, true, &target);
-	if (!err)
-		err = ovl_perm_remove(r->caller, &from_attr, &source);
-	if (!err && r->target)
-		err = ovl_perm_remove(r->caller, &to_attr, &target);
+		err = ovl_may_remove(r->fs, r->caller, to, r->target);
 	else if (!err)
-		err = ovl_perm_add(r->caller, &to_attr);
+		err = ovl_may_add(r->fs, r->caller, to);
 	return err;
 }
 
@@ -118,14 +107,10 @@ static int check_kinds(const struct renaming *r)
 static int check_move(struct renaming *r, struct ovl_node *from,
                       struct ovl_node *to)
 {
-	struct ovl_attr attr;
 	int err = 0;
 
-	if (r->source->dir && from->id.fileid != to->id.fileid) {
-		err = ovl_node_attr(r->source, r->fs->cache, true, &attr);
-		if (!err)
-			err = ovl_perm_check(r->caller, &attr, W_OK);
-	}
+	if (r->source->dir && from->id.fileid != to->id.fileid)
+		err = ovl_may_access(r->fs, r->caller, r->source, W_OK);
 	if (!err && has_lower_part(r->source) &&
 	    r->fs->redirect_dir != OVL_REDIRECT_ON)
 		err = -EXDEV;
