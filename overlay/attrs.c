@@ -18,7 +18,6 @@
 #include "overlay/find.h"
 #include "overlay/flush.h"
 #include "overlay/may.h"
-#include "overlay/perm.h"
 #include "overlay/refresh.h"
 #include "overlay/xattr.h"
 
@@ -185,7 +184,8 @@ int ovl_setattr(struct ovl *fs, const struct ovl_caller *caller,
 	if (!err && fs->read_only)
 		err = -EROFS;
 	if (!err)
-		err = ovl_perm_setattr(caller, &change->before, &wanted);
+		err = ovl_may_setattr(fs, caller, node, &change->before,
+		                      &wanted);
 	if (!err)
 		err = ovl_copyup(fs, node,
 		                 wanted.has_size ? wanted.size

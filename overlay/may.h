@@ -1,10 +1,11 @@
 /*
- * What perm.h decides, asked of nodes: by their attributes, as trusted as the
- * overlay's cache says.
+ * What perm.h decides, asked of nodes: by their attributes and ACL, as trusted as
+ * the overlay's cache says. An ACL is read only where it can make a difference.
  *
  * Each returns 0, or -EACCES or -EPERM as the function of that name in perm.h
  * does; or what keeps the question from being answered: -EAGAIN (something has
- * to be read, and the caller may not wait), -ESTALE, -errno.
+ * to be read, and the caller may not wait), -ESTALE, -EIO (an ACL that makes no
+ * sense), -errno.
  */
 #ifndef VENEER_OVERLAY_MAY_H
 #define VENEER_OVERLAY_MAY_H
@@ -30,5 +31,10 @@ int ovl_may_add(struct ovl *fs, const struct ovl_caller *caller,
                 struct ovl_node *dir);
 int ovl_may_remove(struct ovl *fs, const struct ovl_caller *caller,
                    struct ovl_node *dir, struct ovl_node *victim);
+
+/* `attr`: as they are now. On success `set` is what is really to be set. */
+int ovl_may_setattr(struct ovl *fs, const struct ovl_caller *caller,
+                    struct ovl_node *node, const struct ovl_attr *attr,
+                    struct ovl_setattr *set);
 
 #endif

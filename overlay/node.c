@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "overlay/acl.h"
 #include "overlay/overlay.h"
 #include "overlay/refresh.h"
 #include "overlay/tree.h"
@@ -56,6 +57,7 @@ static void node_free(struct ovl_node *node)
 	}
 	ovl_fdslot_clear(node->tree->fds, &node->fd, false);
 	pthread_mutex_destroy(&node->lock);
+	ovl_acl_unref(node->acl);
 	free(node->name);
 	free(node);
 }

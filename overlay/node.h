@@ -27,6 +27,7 @@
 #include "overlay/layer.h"
 #include "overlay/names.h"
 
+struct ovl_acl;
 struct ovl_tree;
 
 /* What one layer has of an object: a directory that takes part in a merge. */
@@ -81,6 +82,8 @@ struct ovl_node {
 	struct ovl_attr attr;
 	uint64_t
 		checked; /* when attr was read: ns of CLOCK_MONOTONIC; 0: never */
+	struct ovl_acl *acl;  /* the access ACL, held; NULL: none */
+	uint64_t acl_checked; /* the same of it */
 
 	/* The tree's. */
 	atomic_uint refs; /* one of them the tree's own */

@@ -38,55 +38,118 @@ bool ovl_perm_in_group(const struct ovl_caller *caller, uint32_t gid)
 
 /* ---- access -------------------------------------------------------------- */
 
-int ovl_perm_granted(const struct ovl_caller *caller,
-                     const struct ovl_attr *attr, int want)
+/*
+ * Linux looks at no ACL whose mask is empty: who is named in it is then one of
+ * the others, unless he is in the owning group. So do we.
+ */
+bool ovl_perm_needs_acl(const struct ovl_caller *caller,
+                        const struct ovl_attr *attr)
 {
-	uint32_t bits;
+	return !is_root(caller) && !is_owner(caller, attr) &&
+	       attr->mode & S_IRWXG && !S_ISLNK(attr->mode);
+}
 
-	if (is_root(caller)) {
-		bits = R_OK | W_OK;
-		if (S_ISDIR(attr->mode) || attr->mode & ANY_EXEC)
-			bits |= X_OK;
-	} else if (is_owner(caller, attr)) {
-		bits = attr->mode >> 6;
-	} else if (ovl_perm_in_group(caller, attr->gid)) {
-		bits = attr->mode >> 3;
-	} else {
-		bits = attr->mode;
+static bool has(uint32_t bits, uint32_t want)
+{
+	return (bits & want) == want;
+}
+
+static bool fits_group(const struct ovl_acl_entry *entry,
+                       const struct ovl_caller *caller,
+                       const struct ovl_attr *attr)
+{
+	if (entry->tag == ACL_GROUP_OBJ)
+		return ovl_perm_in_group(caller, attr->gid);
+	return entry->id != (uint32_t)ACL_UNDEFINED_ID &&
+	       ovl_perm_in_group(caller, entry->id);
+}
+
+/* The caller is not the owner. */
+static bool acl_grants(const struct ovl_caller *caller,
+                       const struct ovl_attr *attr, const struct ovl_acl *acl,
+                       uint32_t want)
+{
+	uint32_t mask = attr->mode >> 3;
+	bool member = false;
+
+	for (unsigned i = 0; i < acl->n; i++) {
+		const struct ovl_acl_entry *entry = &acl->entries[i];
+
+		if (entry->tag == ACL_USER && entry->id == caller->uid &&
+		    entry->id != (uint32_t)ACL_UNDEFINED_ID)
+			return has(entry->perm & mask, want);
+		if (entry->tag == ACL_GROUP_OBJ || entry->tag == ACL_GROUP) {
+			if (!fits_group(entry, caller, attr))
+				continue;
+			member = true;
+			if (has(entry->perm, want))
+				return has(mask, want);
+		}
 	}
-	return want & bits & (R_OK | W_OK | X_OK);
+	return !member && has(attr->mode, want);
+}
+
+static bool grants(const struct ovl_caller *caller, const struct ovl_attr *attr,
+                   const struct ovl_acl *acl, uint32_t want)
+{
+	if (is_root(caller))
+		return !(want & X_OK) || S_ISDIR(attr->mode) ||
+		       attr->mode & ANY_EXEC;
+	if (is_owner(caller, attr))
+		return has(attr->mode >> 6, want);
+	if (acl && ovl_perm_needs_acl(caller, attr))
+		return acl_grants(caller, attr, acl, want);
+	if (ovl_perm_in_group(caller, attr->gid))
+		return has(attr->mode >> 3, want);
+	return has(attr->mode, want);
+}
+
+int ovl_perm_granted(const struct ovl_caller *caller,
+                     const struct ovl_attr *attr, const struct ovl_acl *acl,
+                     int want)
+{
+	int granted = 0;
+
+	for (int bit = X_OK; bit <= R_OK; bit <<= 1) {
+		if (want & bit && grants(caller, attr, acl, bit))
+			granted |= bit;
+	}
+	return granted;
 }
 
 int ovl_perm_check(const struct ovl_caller *caller, const struct ovl_attr *attr,
-                   int want)
+                   const struct ovl_acl *acl, int want)
 {
-	return ovl_perm_granted(caller, attr, want) == want ? 0 : -EACCES;
+	return grants(caller, attr, acl, want) ? 0 : -EACCES;
 }
 
-int ovl_perm_read(const struct ovl_caller *caller, const struct ovl_attr *attr)
+int ovl_perm_read(const struct ovl_caller *caller, const struct ovl_attr *attr,
+                  const struct ovl_acl *acl)
 {
 	if (is_owner(caller, attr) ||
-	    ovl_perm_granted(caller, attr, R_OK | X_OK))
+	    ovl_perm_granted(caller, attr, acl, R_OK | X_OK))
 		return 0;
 	return -EACCES;
 }
 
-int ovl_perm_write(const struct ovl_caller *caller, const struct ovl_attr *attr)
+int ovl_perm_write(const struct ovl_caller *caller, const struct ovl_attr *attr,
+                   const struct ovl_acl *acl)
 {
 	if (is_owner(caller, attr))
 		return 0;
-	return ovl_perm_check(caller, attr, W_OK);
+	return ovl_perm_check(caller, attr, acl, W_OK);
 }
 
-int ovl_perm_add(const struct ovl_caller *caller, const struct ovl_attr *dir)
+int ovl_perm_add(const struct ovl_caller *caller, const struct ovl_attr *dir,
+                 const struct ovl_acl *acl)
 {
-	return ovl_perm_check(caller, dir, W_OK | X_OK);
+	return ovl_perm_check(caller, dir, acl, W_OK | X_OK);
 }
 
 int ovl_perm_remove(const struct ovl_caller *caller, const struct ovl_attr *dir,
-                    const struct ovl_attr *victim)
+                    const struct ovl_acl *acl, const struct ovl_attr *victim)
 {
-	int ret = ovl_perm_check(caller, dir, W_OK | X_OK);
+	int ret = ovl_perm_check(caller, dir, acl, W_OK | X_OK);
 
 	if (ret < 0)
 		return ret;
@@ -168,7 +231,7 @@ static int check_mode(const struct ovl_caller *caller,
  * size and "now" for the mtime alone.
  */
 static int check_times(const struct ovl_caller *caller,
-                       const struct ovl_attr *attr,
+                       const struct ovl_attr *attr, const struct ovl_acl *acl,
                        const struct ovl_setattr *set)
 {
 	if (is_root(caller) || is_owner(caller, attr))
@@ -177,7 +240,7 @@ static int check_times(const struct ovl_caller *caller,
 	    set->set_mtime == OVL_TIME_GIVEN)
 		return -EPERM;
 	if (set->set_atime == OVL_TIME_NOW || set->set_mtime == OVL_TIME_NOW)
-		return ovl_perm_check(caller, attr, W_OK);
+		return ovl_perm_check(caller, attr, acl, W_OK);
 	return 0;
 }
 
@@ -211,12 +274,13 @@ static uint32_t final_mode(const struct ovl_caller *caller,
 }
 
 int ovl_perm_setattr(const struct ovl_caller *caller,
-                     const struct ovl_attr *attr, struct ovl_setattr *set)
+                     const struct ovl_attr *attr, const struct ovl_acl *acl,
+                     struct ovl_setattr *set)
 {
 	int ret;
 
 	if (set->has_size) {
-		ret = ovl_perm_write(caller, attr);
+		ret = ovl_perm_write(caller, attr, acl);
 		if (ret < 0)
 			return ret;
 	}
@@ -226,7 +290,7 @@ int ovl_perm_setattr(const struct ovl_caller *caller,
 	ret = check_mode(caller, attr, set);
 	if (ret < 0)
 		return ret;
-	ret = check_times(caller, attr, set);
+	ret = check_times(caller, attr, acl, set);
 	if (ret < 0)
 		return ret;
 

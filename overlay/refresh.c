@@ -5,8 +5,11 @@
 #include <errno.h>
 #include <limits.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "overlay/acl.h"
 #include "overlay/dir.h"
+#include "overlay/file.h"
 #include "overlay/layer.h"
 
 /* How long cache=auto trusts what it knows, in ns. */
@@ -169,13 +172,13 @@ int ovl_node_reread_fd(struct ovl_node *node, int fd, struct ovl_attr *attr)
 	return 0;
 }
 
-static bool is_fresh(const struct ovl_node *node, enum ovl_cache cache)
+static bool is_fresh(uint64_t checked, enum ovl_cache cache)
 {
 	switch (cache) {
 	case OVL_CACHE_ALWAYS:
-		return node->checked != 0;
+		return checked != 0;
 	case OVL_CACHE_AUTO:
-		return ovl_now() - node->checked < AUTO_TRUST;
+		return ovl_now() - checked < AUTO_TRUST;
 	default:
 		return false;
 	}
@@ -187,7 +190,7 @@ int ovl_node_attr(struct ovl_node *node, enum ovl_cache cache, bool may_wait,
 	bool fresh;
 
 	pthread_mutex_lock(&node->lock);
-	fresh = is_fresh(node, cache);
+	fresh = is_fresh(node->checked, cache);
 	if (fresh)
 		*attr = node->attr;
 	pthread_mutex_unlock(&node->lock);
@@ -196,4 +199,51 @@ int ovl_node_attr(struct ovl_node *node, enum ovl_cache cache, bool may_wait,
 	if (!may_wait)
 		return -EAGAIN;
 	return ovl_node_reread(node, false, attr);
+}
+
+/* ---- the ACL --------------------------------------------------------------- */
+
+/* Read it from the layer now, and keep it. */
+static int reread_acl(struct ovl_node *node, struct ovl_acl **acl)
+{
+	uint64_t begun = ovl_now();
+	struct ovl_acl *old = NULL;
+	int fd, err;
+
+	fd = ovl_node_open_path(node);
+	if (fd < 0)
+		return fd;
+	err = ovl_acl_load(node->layer, fd, OVL_ACL_ACCESS, acl);
+	close(fd);
+	if (err)
+		return err;
+	pthread_mutex_lock(&node->lock);
+	/* Who began later has read what is newer. */
+	if (begun >= node->acl_checked) {
+		old = node->acl;
+		node->acl = ovl_acl_ref(*acl);
+		node->acl_checked = begun;
+	}
+	pthread_mutex_unlock(&node->lock);
+	ovl_acl_unref(old);
+	return 0;
+}
+
+int ovl_node_acl(struct ovl_node *node, enum ovl_cache cache, bool may_wait,
+                 struct ovl_acl **acl)
+{
+	bool fresh;
+
+	if (!node->layer->has_acls || node->foreign) {
+		*acl = NULL;
+		return 0;
+	}
+	pthread_mutex_lock(&node->lock);
+	fresh = is_fresh(node->acl_checked, cache);
+	if (fresh)
+		*acl = ovl_acl_ref(node->acl);
+	pthread_mutex_unlock(&node->lock);
+	if (fresh)
+		return 0;
+	return may_wait ? reread_acl(node, acl) : -EAGAIN;
 }

@@ -1,6 +1,6 @@
 /*
- * A node's attributes: kept with it, and read again from its layer when they
- * are to be checked.
+ * A node's attributes and its ACL: kept with it, and read again from its layer
+ * when they are to be checked.
  */
 #ifndef VENEER_OVERLAY_REFRESH_H
 #define VENEER_OVERLAY_REFRESH_H
@@ -17,6 +17,15 @@
  */
 int ovl_node_attr(struct ovl_node *node, enum ovl_cache cache, bool may_wait,
                   struct ovl_attr *attr);
+
+/*
+ * The access ACL, referenced (NULL: none), as trusted as `cache` says; its
+ * absence is kept as well. What the server itself changes, owner and mode, is
+ * not taken from it (perm.h), so no change of the server's makes it wrong. Errors
+ * as above, and -EIO: it makes no sense.
+ */
+int ovl_node_acl(struct ovl_node *node, enum ovl_cache cache, bool may_wait,
+                 struct ovl_acl **acl);
 
 /*
  * Read them from the layer now. Blocks. A directory whose times tell of a change

@@ -72,9 +72,9 @@ START_TEST(the_first_class_that_fits_decides)
 	int granted = access_cases[_i].granted, want;
 
 	for (want = 0; want < 8; want++) {
-		ck_assert_int_eq(ovl_perm_granted(caller, &attr, want),
+		ck_assert_int_eq(ovl_perm_granted(caller, &attr, NULL, want),
 		                 granted & want);
-		ck_assert_int_eq(ovl_perm_check(caller, &attr, want),
+		ck_assert_int_eq(ovl_perm_check(caller, &attr, NULL, want),
 		                 (granted & want) == want ? 0 : -EACCES);
 	}
 }
@@ -84,14 +84,14 @@ START_TEST(the_owner_may_read_and_write_whatever_the_mode)
 {
 	struct ovl_attr attr = object(S_IFREG | 0000);
 
-	ck_assert_int_eq(ovl_perm_read(&owner, &attr), 0);
-	ck_assert_int_eq(ovl_perm_write(&owner, &attr), 0);
-	ck_assert_int_eq(ovl_perm_read(&root, &attr), 0);
-	ck_assert_int_eq(ovl_perm_write(&root, &attr), 0);
-	ck_assert_int_eq(ovl_perm_read(&member, &attr), -EACCES);
-	ck_assert_int_eq(ovl_perm_write(&member, &attr), -EACCES);
-	ck_assert_int_eq(ovl_perm_read(&other, &attr), -EACCES);
-	ck_assert_int_eq(ovl_perm_write(&other, &attr), -EACCES);
+	ck_assert_int_eq(ovl_perm_read(&owner, &attr, NULL), 0);
+	ck_assert_int_eq(ovl_perm_write(&owner, &attr, NULL), 0);
+	ck_assert_int_eq(ovl_perm_read(&root, &attr, NULL), 0);
+	ck_assert_int_eq(ovl_perm_write(&root, &attr, NULL), 0);
+	ck_assert_int_eq(ovl_perm_read(&member, &attr, NULL), -EACCES);
+	ck_assert_int_eq(ovl_perm_write(&member, &attr, NULL), -EACCES);
+	ck_assert_int_eq(ovl_perm_read(&other, &attr, NULL), -EACCES);
+	ck_assert_int_eq(ovl_perm_write(&other, &attr, NULL), -EACCES);
 }
 END_TEST
 
@@ -99,10 +99,10 @@ START_TEST(who_may_execute_may_read_but_not_write)
 {
 	struct ovl_attr attr = object(S_IFREG | 0711);
 
-	ck_assert_int_eq(ovl_perm_read(&member, &attr), 0);
-	ck_assert_int_eq(ovl_perm_read(&other, &attr), 0);
-	ck_assert_int_eq(ovl_perm_write(&other, &attr), -EACCES);
-	ck_assert_int_eq(ovl_perm_check(&other, &attr, R_OK), -EACCES);
+	ck_assert_int_eq(ovl_perm_read(&member, &attr, NULL), 0);
+	ck_assert_int_eq(ovl_perm_read(&other, &attr, NULL), 0);
+	ck_assert_int_eq(ovl_perm_write(&other, &attr, NULL), -EACCES);
+	ck_assert_int_eq(ovl_perm_check(&other, &attr, NULL, R_OK), -EACCES);
 }
 END_TEST
 
@@ -110,13 +110,13 @@ START_TEST(adding_a_name_asks_for_write_and_search)
 {
 	struct ovl_attr dir = object(S_IFDIR | 0732);
 
-	ck_assert_int_eq(ovl_perm_add(&owner, &dir), 0);
-	ck_assert_int_eq(ovl_perm_add(&member, &dir), 0);
-	ck_assert_int_eq(ovl_perm_add(&other, &dir), -EACCES);
+	ck_assert_int_eq(ovl_perm_add(&owner, &dir, NULL), 0);
+	ck_assert_int_eq(ovl_perm_add(&member, &dir, NULL), 0);
+	ck_assert_int_eq(ovl_perm_add(&other, &dir, NULL), -EACCES);
 	dir.mode = S_IFDIR | 0001;
-	ck_assert_int_eq(ovl_perm_add(&owner, &dir), -EACCES);
-	ck_assert_int_eq(ovl_perm_add(&other, &dir), -EACCES);
-	ck_assert_int_eq(ovl_perm_add(&root, &dir), 0);
+	ck_assert_int_eq(ovl_perm_add(&owner, &dir, NULL), -EACCES);
+	ck_assert_int_eq(ovl_perm_add(&other, &dir, NULL), -EACCES);
+	ck_assert_int_eq(ovl_perm_add(&root, &dir, NULL), 0);
 }
 END_TEST
 
@@ -126,15 +126,15 @@ START_TEST(a_sticky_directory_guards_its_names)
 	struct ovl_attr victim = object(S_IFREG | 0666);
 
 	victim.uid = other.uid;
-	ck_assert_int_eq(ovl_perm_remove(&root, &dir, &victim), 0);
-	ck_assert_int_eq(ovl_perm_remove(&owner, &dir, &victim), 0);
-	ck_assert_int_eq(ovl_perm_remove(&other, &dir, &victim), 0);
-	ck_assert_int_eq(ovl_perm_remove(&member, &dir, &victim), -EPERM);
-	ck_assert_int_eq(ovl_perm_add(&member, &dir), 0);
+	ck_assert_int_eq(ovl_perm_remove(&root, &dir, NULL, &victim), 0);
+	ck_assert_int_eq(ovl_perm_remove(&owner, &dir, NULL, &victim), 0);
+	ck_assert_int_eq(ovl_perm_remove(&other, &dir, NULL, &victim), 0);
+	ck_assert_int_eq(ovl_perm_remove(&member, &dir, NULL, &victim), -EPERM);
+	ck_assert_int_eq(ovl_perm_add(&member, &dir, NULL), 0);
 	dir.mode = S_IFDIR | 0777;
-	ck_assert_int_eq(ovl_perm_remove(&member, &dir, &victim), 0);
+	ck_assert_int_eq(ovl_perm_remove(&member, &dir, NULL, &victim), 0);
 	dir.mode = S_IFDIR | 01755; /* the mode is asked before */
-	ck_assert_int_eq(ovl_perm_remove(&other, &dir, &victim), -EACCES);
+	ck_assert_int_eq(ovl_perm_remove(&other, &dir, NULL, &victim), -EACCES);
 }
 END_TEST
 
@@ -148,7 +148,7 @@ static int64_t ask(const struct ovl_caller *caller, uint32_t mode,
 {
 	struct ovl_attr attr = object(mode);
 	struct ovl_setattr before = set;
-	int ret = ovl_perm_setattr(caller, &attr, &set);
+	int ret = ovl_perm_setattr(caller, &attr, NULL, &set);
 
 	if (ret < 0) {
 		ck_assert_mem_eq(&set, &before, sizeof(set));

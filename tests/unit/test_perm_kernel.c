@@ -1,7 +1,7 @@
 /*
  * The kernel is the oracle of overlay/perm.h: random callers do random things
- * to random files, in a child that has become the caller, and what came of it is
- * compared. Needs root; skipped without.
+ * to random files, with and without ACLs, in a child that has become the caller,
+ * and what came of it is compared. Needs root; skipped without.
  */
 #include "config.h"
 
@@ -15,7 +15,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "overlay/layer.h"
 #include "overlay/perm.h"
+#include "tests/unit/acls.h"
 #include "tests/unit/seed.h"
 
 #define CALLERS 20
@@ -33,9 +35,12 @@ struct trial {
 	char path[PATH_SIZE];   /* of the object */
 	char inside[PATH_SIZE]; /* of a name in it, where it is a directory */
 	struct ovl_attr attr;
-	struct ovl_attr victim; /* of the name inside */
+	struct ovl_attr victim;    /* of the name inside */
+	struct ovl_acl *acl;       /* its access ACL, or NULL */
+	struct ovl_acl *inherited; /* its default ACL, or NULL */
+	struct ovl_acl *handed_on; /* to the name inside, or NULL */
 	struct ovl_setattr set;
-	int result; /* of the kernel: 0, a mask of access(2), or -errno */
+	int result; /* of the kernel: 0, a set of access(2)'s, or -errno */
 };
 
 /* `act` runs in the child; `expect` changes `attr` into what must be there. */
@@ -68,18 +73,28 @@ static int result_of(int ret)
 
 static int act_access(const struct trial *trial)
 {
-	int bit, mask = 0;
+	int want, set = 0;
 
-	for (bit = 1; bit <= 4; bit <<= 1) {
-		if (faccessat(AT_FDCWD, trial->path, bit, AT_EACCESS) == 0)
-			mask |= bit;
+	for (want = 1; want <= 7; want++) {
+		if (faccessat(AT_FDCWD, trial->path, want, AT_EACCESS) == 0)
+			set |= 1 << want;
 	}
-	return mask;
+	return set;
 }
 
 static int expect_access(const struct ovl_caller *caller, struct trial *trial)
 {
-	return ovl_perm_granted(caller, &trial->attr, R_OK | W_OK | X_OK);
+	int granted = ovl_perm_granted(caller, &trial->attr, trial->acl,
+	                               R_OK | W_OK | X_OK);
+	int want, set = 0;
+
+	for (want = 1; want <= 7; want++) {
+		if (!ovl_perm_check(caller, &trial->attr, trial->acl, want))
+			set |= 1 << want;
+	}
+	for (want = 1; want <= 4; want <<= 1)
+		ck_assert_int_eq(!(granted & want), !(set & 1 << want));
+	return set;
 }
 
 /* ---- attributes ---------------------------------------------------------- */
@@ -116,7 +131,7 @@ static int act_truncate(const struct trial *trial)
 static int expect_setattr(const struct ovl_caller *caller, struct trial *trial)
 {
 	struct ovl_setattr *set = &trial->set;
-	int ret = ovl_perm_setattr(caller, &trial->attr, set);
+	int ret = ovl_perm_setattr(caller, &trial->attr, trial->acl, set);
 
 	if (ret < 0)
 		return ret;
@@ -150,7 +165,7 @@ static int expect_set_times(const struct ovl_caller *caller,
 
 static int expect_truncate(const struct ovl_caller *caller, struct trial *trial)
 {
-	int ret = ovl_perm_check(caller, &trial->attr, W_OK);
+	int ret = ovl_perm_check(caller, &trial->attr, trial->acl, W_OK);
 
 	if (ret < 0) /* the owner's privilege is NFS's alone */
 		return ret;
@@ -173,7 +188,7 @@ static int act_write(const struct trial *trial)
 
 static int expect_write(const struct ovl_caller *caller, struct trial *trial)
 {
-	int ret = ovl_perm_check(caller, &trial->attr, W_OK);
+	int ret = ovl_perm_check(caller, &trial->attr, trial->acl, W_OK);
 
 	if (ret == 0)
 		trial->attr.mode =
@@ -190,7 +205,8 @@ static int act_unlink(const struct trial *trial)
 
 static int expect_unlink(const struct ovl_caller *caller, struct trial *trial)
 {
-	return ovl_perm_remove(caller, &trial->attr, &trial->victim);
+	return ovl_perm_remove(caller, &trial->attr, trial->acl,
+	                       &trial->victim);
 }
 
 static int act_create(const struct trial *trial)
@@ -214,7 +230,7 @@ static int expect_made(const struct ovl_caller *caller, struct trial *trial,
                        bool is_dir)
 {
 	struct ovl_attr *made = &trial->victim;
-	int ret = ovl_perm_add(caller, &trial->attr);
+	int ret = ovl_perm_add(caller, &trial->attr, trial->acl);
 	uint32_t mode;
 
 	if (ret < 0)
@@ -222,6 +238,10 @@ static int expect_made(const struct ovl_caller *caller, struct trial *trial,
 	trial->set.has_mode = true;
 	ovl_perm_create(caller, &trial->attr, is_dir, &trial->set, &made->uid,
 	                &made->gid, &mode);
+	if (trial->inherited)
+		ck_assert_int_eq(ovl_acl_inherit(trial->inherited, &mode,
+		                                 &trial->handed_on),
+		                 0);
 	made->mode = (is_dir ? S_IFDIR : S_IFREG) | mode;
 	return 0;
 }
@@ -275,6 +295,38 @@ static uint32_t pick_mode(void)
 	return mode & S_ISGID ? mode | S_IXGRP : mode;
 }
 
+static struct ovl_acl *load_acl(const char *path, enum ovl_acl_kind kind)
+{
+	const struct ovl_layer layer = { .has_acls = true };
+	int fd = open(path, O_PATH | O_CLOEXEC);
+	struct ovl_acl *acl;
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ovl_acl_load(&layer, fd, kind, &acl), 0);
+	close(fd);
+	return acl;
+}
+
+/* Every other object has one, where there can be any. */
+static struct ovl_acl *give_acl(const char *path, enum ovl_acl_kind kind)
+{
+	struct acls acls = acls_random(&random_state);
+	struct ovl_attr attr;
+	int err;
+
+	if (pick(2))
+		return NULL;
+	get_attr(path, &attr);
+	/* The mode's group execution, with setgid: see pick_mode. */
+	if (attr.mode & S_ISGID)
+		acls.entries[acls.n - 2].perm |= X_OK;
+	err = acls_set(path,
+	               kind == OVL_ACL_ACCESS ? ACLS_ACCESS : ACLS_DEFAULT,
+	               &acls);
+	ck_assert(!err || err == -EOPNOTSUPP);
+	return load_acl(path, kind);
+}
+
 static void give(const char *path, uint32_t mode, struct ovl_attr *attr)
 {
 	ck_assert_int_eq(chown(path, pick_id(), pick_id()), 0);
@@ -303,9 +355,12 @@ static void prepare(const struct kind *kind, struct trial *trial, unsigned i)
 		if (!makes)
 			make_file(trial->inside, &trial->victim);
 		give(trial->path, pick_mode(), &trial->attr);
+		trial->inherited = give_acl(trial->path, OVL_ACL_DEFAULT);
 	} else {
 		make_file(trial->path, &trial->attr);
 	}
+	trial->acl = give_acl(trial->path, OVL_ACL_ACCESS);
+	get_attr(trial->path, &trial->attr);
 	trial->set.mode = pick(010000);
 	if (kind == &making) /* mkdir(2) takes no others */
 		trial->set.mode &= 01777;
@@ -363,18 +418,45 @@ static void assert_same(const struct ovl_attr *real,
 	              wanted->uid, wanted->gid);
 }
 
+static void assert_same_acl(struct ovl_acl *real, const struct ovl_acl *wanted,
+                            const char *what)
+{
+	bool same = !real == !wanted;
+
+	if (real && wanted)
+		same = real->n == wanted->n &&
+		       !memcmp(real->entries, wanted->entries,
+		               real->n * sizeof(real->entries[0]));
+	ck_assert_msg(same, "%s: the kernel hands on another ACL", what);
+	ovl_acl_unref(real);
+}
+
+/* That the name inside is as it was to become. */
+static void judge_made(const struct trial *trial, bool is_dir, const char *what)
+{
+	struct ovl_attr real;
+
+	get_attr(trial->inside, &real);
+	assert_same(&real, &trial->victim, what);
+	assert_same_acl(load_acl(trial->inside, OVL_ACL_ACCESS),
+	                trial->handed_on, what);
+	assert_same_acl(load_acl(trial->inside, OVL_ACL_DEFAULT),
+	                is_dir ? trial->inherited : NULL, what);
+}
+
 static void judge(const struct ovl_caller *caller, const struct kind *kind,
                   struct trial *trial)
 {
 	const struct ovl_attr before = trial->attr;
 	struct ovl_attr real;
-	char what[160];
+	char what[200];
 	int ret;
 
 	snprintf(what, sizeof(what),
-	         "%s %o %u:%u by %u:%u (%u groups), mode %o uid %d gid %d",
-	         trial->path, before.mode, before.uid, before.gid, caller->uid,
-	         caller->gid, caller->ngroups, trial->set.mode,
+	         "%s %o %u:%u %d by %u:%u (%u groups), mode %o uid %d gid %d",
+	         trial->path, before.mode, before.uid, before.gid,
+	         trial->acl ? (int)trial->acl->n : 0, caller->uid, caller->gid,
+	         caller->ngroups, trial->set.mode,
 	         trial->set.has_uid ? (int)trial->set.uid : -1,
 	         trial->set.has_gid ? (int)trial->set.gid : -1);
 	ret = kind->expect(caller, trial);
@@ -382,10 +464,8 @@ static void judge(const struct ovl_caller *caller, const struct kind *kind,
 	              what, trial->result, ret);
 	get_attr(trial->path, &real);
 	assert_same(&real, ret < 0 ? &before : &trial->attr, what);
-	if (ret == 0 && (kind == &creating || kind == &making)) {
-		get_attr(trial->inside, &real);
-		assert_same(&real, &trial->victim, what);
-	}
+	if (ret == 0 && (kind == &creating || kind == &making))
+		judge_made(trial, kind == &making, what);
 }
 
 static void clean_up(const struct trial *trial)
@@ -394,6 +474,9 @@ static void clean_up(const struct trial *trial)
 		rmdir(trial->inside);
 	if (unlink(trial->path) < 0)
 		rmdir(trial->path);
+	ovl_acl_unref(trial->acl);
+	ovl_acl_unref(trial->inherited);
+	ovl_acl_unref(trial->handed_on);
 }
 
 static void pick_person(struct person *person)
