@@ -17,6 +17,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "overlay/acl.h"
 #include "overlay/attrs.h"
 #include "overlay/copyup.h"
 #include "overlay/dir.h"
@@ -67,18 +68,60 @@ static int make_object(int work, const char *tmp, const struct making *making)
 	return fd < 0 ? -errno : fd;
 }
 
+/* A new directory hands on what it inherits. */
+static int store_acls(struct ovl *fs, int fd, mode_t type,
+                      const struct ovl_acl *inherited,
+                      const struct ovl_acl *access)
+{
+	int err = 0;
+
+	if (access)
+		err = ovl_acl_store(&fs->upper, fd, OVL_ACL_ACCESS, access);
+	if (!err && S_ISDIR(type))
+		err = ovl_acl_store(&fs->upper, fd, OVL_ACL_DEFAULT, inherited);
+	return err;
+}
+
+/*
+ * What the directory's default ACL gives, and takes from `mode`: made elsewhere,
+ * the object has not inherited it by itself.
+ */
+static int inherit(struct ovl_edit *edit, int fd, mode_t type, uint32_t *mode)
+{
+	struct ovl_acl *inherited = NULL, *access = NULL;
+	int err;
+
+	if (S_ISLNK(type))
+		return 0;
+	err = ovl_acl_load(&edit->fs->upper, ovl_fd_num(edit->fd),
+	                   OVL_ACL_DEFAULT, &inherited);
+	if (err || !inherited)
+		return err;
+	err = ovl_acl_inherit(inherited, mode, &access);
+	if (!err)
+		err = store_acls(edit->fs, fd, type, inherited, access);
+	ovl_acl_unref(access);
+	ovl_acl_unref(inherited);
+	return err;
+}
+
 /* Owner, group, mode, times, size, as the caller and the directory have it. */
 static int dress(struct ovl_edit *edit, int fd, const struct ovl_caller *caller,
                  const struct making *making)
 {
 	struct ovl_setattr set = *making->set;
 	struct stat st;
+	int err;
 
 	ovl_perm_create(caller, &edit->change->before, S_ISDIR(making->type),
 	                making->set, &set.uid, &set.gid, &set.mode);
 	/* Without root, the verifier can be read where the mode lets it. */
 	if (making->verifier)
 		set.mode = edit->fs->upper.userxattr ? 0600 : 0;
+	/* Before the mode, whose setgid it may take away. */
+	err = inherit(edit, fd, making->type, &set.mode);
+	if (err)
+		return err;
 	if (fstat(fd, &st))
 		return -errno;
 	set.has_uid = set.uid != st.st_uid;

@@ -248,6 +248,11 @@ int ovl_setattr(struct ovl *fs, const struct ovl_caller *caller,
                 struct ovl_node *node, const struct ovl_setattr *set,
                 const struct timespec *guard, struct ovl_change *change);
 
+/*
+ * What is made new inherits the default ACL of its directory, where that has one:
+ * an access ACL, which takes from the mode what it does not give, and a new
+ * directory the default ACL too. No umask has a say.
+ */
 enum ovl_how { OVL_UNCHECKED, OVL_GUARDED, OVL_EXCLUSIVE };
 
 /*
