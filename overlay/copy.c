@@ -95,6 +95,12 @@ static bool is_privileged(const char *name)
 	       strncmp(name, "trusted.", 8) == 0;
 }
 
+/* Without its ACL a copy would be open to others than the original was. */
+static bool is_acl(const char *name)
+{
+	return strncmp(name, "system.posix_acl_", 17) == 0;
+}
+
 static int copy_xattr(const char *from, const char *to, const char *name,
                       void *value)
 {
@@ -106,7 +112,7 @@ static int copy_xattr(const char *from, const char *to, const char *name,
 	if (len < 0)
 		err = -errno;
 	/* Gone meanwhile, or not of this filesystem. */
-	if (err == -ENODATA || err == -EOPNOTSUPP)
+	if (err == -ENODATA || (err == -EOPNOTSUPP && !is_acl(name)))
 		return 0;
 	if ((err == -EPERM || err == -EACCES) && is_privileged(name))
 		return 0;

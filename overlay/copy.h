@@ -26,7 +26,8 @@
  *
  * Extended attributes that the filesystem there does not know, and those of
  * security.* and trusted.* that the server may not set, are left out. 0; -EEXIST
- * (what stands there is untouched); -EPERM: the owner cannot be given; -ENOSPC,
+ * (what stands there is untouched); -EPERM: the owner cannot be given;
+ * -EOPNOTSUPP: it has an ACL, which the filesystem there cannot keep; -ENOSPC,
  * -EDQUOT, -EIO, ...: then nothing is left at `name`.
  */
 int ovl_copy_object(int fd, int data, const struct ovl_attr *attr, int to_dir,

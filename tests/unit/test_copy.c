@@ -89,7 +89,8 @@ static int copy_part(const char *name, uint64_t size)
 	struct ovl_attr attr = attr_of(from, name);
 	int flags = S_ISREG(attr.mode) ? O_RDONLY : O_PATH | O_NOFOLLOW;
 	int fd = openat(from, name, flags);
-	int err = ovl_copy_object(fd, fd, &attr, to, name, size, true, NULL, NULL);
+	int err = ovl_copy_object(fd, fd, &attr, to, name, size, true, NULL,
+	                          NULL);
 
 	close(fd);
 	return err;
@@ -294,6 +295,28 @@ START_TEST(acls_are_kept)
 	          sizeof(acl));
 	has_xattr(tree_at("to/dir"), "system.posix_acl_default", acl,
 	          sizeof(acl));
+}
+END_TEST
+
+/* As the kernel's overlayfs has it. */
+START_TEST(what_would_lose_its_acl_is_not_copied)
+{
+	plant();
+	make_file("file", "", 0670);
+	make_file("plain", "text", 0670);
+	if (setxattr(tree_at("from/file"), "system.posix_acl_access", acl,
+	             sizeof(acl), 0) < 0)
+		tree_skip("no ACLs here");
+	setxattr(tree_at("from/plain"), "user.name", "value", 5, 0);
+	if (!tree_may_mount() ||
+	    mount("none", tree_at("to"), "ramfs", 0, NULL) < 0)
+		tree_skip("no filesystem without ACLs to be had");
+	tree_mounted("to");
+	close_both();
+	open_both();
+	ck_assert_int_eq(copy("file"), -EOPNOTSUPP);
+	ck_assert(!tree_has("to/file"));
+	copies("plain");
 }
 END_TEST
 
@@ -592,6 +615,7 @@ int main(void)
 	tcase_add_test(tcase, owner_setuid_and_capabilities_are_kept);
 	tcase_add_test(tcase, a_symlink_keeps_its_owner);
 	tcase_add_test(tcase, acls_are_kept);
+	tcase_add_test(tcase, what_would_lose_its_acl_is_not_copied);
 	tcase_add_test(tcase, attributes_are_kept_but_the_overlays_own);
 	tcase_add_test(tcase, a_user_copies_what_is_his);
 	tcase_add_test(tcase, a_user_leaves_out_attributes_that_are_roots);
