@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "overlay/file.h"
 #include "overlay/find.h"
 #include "overlay/flush.h"
+#include "overlay/links.h"
 #include "overlay/metacopy.h"
 #include "overlay/refresh.h"
 #include "overlay/upper.h"
@@ -92,13 +94,17 @@ static int copy_object(struct ovl *fs, struct ovl_node *node,
 }
 
 /*
- * Say in the copy where it was born. What cannot carry an attribute, or whose
- * mode forbids it to a server without root, goes into the index.
+ * Say in the copy where it was born, and how many links it has. What cannot carry
+ * an attribute, or whose mode forbids it to a server without root, goes into the
+ * index.
  */
-static int mark_origin(struct ovl *fs, struct ovl_node *node, int fd,
-                       const struct ovl_real *real, bool *indexed)
+static int mark_copy(struct ovl *fs, struct ovl_node *node, int fd,
+                     const struct ovl_real *real, uint32_t nlink, bool *indexed)
 {
 	int err;
+
+	/* By any other name of it, it must not be copied again. */
+	*indexed = !S_ISDIR(node->type) && nlink > 1;
 
 	/* A directory is known by the one that it merges with. */
 	if (S_ISDIR(node->type))
@@ -108,6 +114,9 @@ static int mark_origin(struct ovl *fs, struct ovl_node *node, int fd,
 		*indexed = true;
 		err = 0;
 	}
+	/* All of its names show still, whether the copy has them or not. */
+	if (!err && *indexed)
+		err = ovl_links_set(&fs->upper, fd, nlink);
 	return err;
 }
 
@@ -142,18 +151,17 @@ static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
 		err = ovl_xattr_set_metacopy(&fs->upper, fd);
 	if (!err)
 		err = ovl_layer_look(&fs->upper, fd, "", real);
-	if (!err) {
-		/* By any other name of it, it must not be copied again. */
-		indexed = !S_ISDIR(node->type) && attr.nlink > 1;
-		err = mark_origin(fs, node, fd, real, &indexed);
-	}
+	if (!err)
+		err = mark_copy(fs, node, fd, real, attr.nlink, &indexed);
 	/* With its origin, lest a crash leave it under another identity. */
 	if (!err && (S_ISREG(node->type) || S_ISDIR(node->type)))
 		err = ovl_flush_object(fs, fd);
 	if (!err && indexed)
 		err = add_to_index(fs, node, fd);
-	/* The mark has moved the ctime. */
-	if (!err)
+	/* The marks have moved the ctime. */
+	if (!err && indexed)
+		err = ovl_links_look(&fs->upper, fd, "", real);
+	else if (!err)
 		err = ovl_layer_look(&fs->upper, fd, "", real);
 	close(fd);
 	if (err)
@@ -237,14 +245,26 @@ out:
 	return err;
 }
 
-/* The parent of `node` in the overlay, with an upper part, and its name there. */
-static int upper_place(struct ovl *fs, struct ovl_node *node,
+/* What to copy, and by which of its names: NULL, any that shows it. */
+struct job {
+	struct ovl_node *node;
+	uint64_t size;
+	struct ovl_node *dir;
+	const char *name;
+};
+
+/* Its parent in the overlay, with an upper part, and its name there. */
+static int upper_place(struct ovl *fs, const struct job *what,
                        struct ovl_node **dir, char *name)
 {
 	struct ovl_node *above;
 	int err;
 
-	err = ovl_find_place(fs, node, &above, name);
+	if (what->name) {
+		strcpy(name, what->name);
+		return ovl_copyup(fs, what->dir, OVL_COPYUP_ALL, dir);
+	}
+	err = ovl_find_place(fs, what->node, &above, name);
 	if (err)
 		return err;
 	err = ovl_copyup(fs, above, OVL_COPYUP_ALL, dir);
@@ -252,8 +272,7 @@ static int upper_place(struct ovl *fs, struct ovl_node *node,
 	return err;
 }
 
-static int copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
-                struct ovl_node **upper)
+static int copy(struct ovl *fs, const struct job *what, struct ovl_node **upper)
 {
 	char name[NAME_MAX + 1], tmp[OVL_TMPNAME_SIZE];
 	struct ovl_real real;
@@ -261,15 +280,15 @@ static int copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
 	bool metacopy;
 	int err;
 
-	err = upper_place(fs, node, &dir, name);
+	err = upper_place(fs, what, &dir, name);
 	if (err)
 		return err;
 	ovl_workdir_name(fs->workdir, tmp);
-	err = make_copy(fs, node, size, tmp, &real, &metacopy);
+	err = make_copy(fs, what->node, what->size, tmp, &real, &metacopy);
 	if (!err) {
 		pthread_mutex_lock(&dir->dir->change);
-		err = put_in_place(fs, node, dir, name, tmp, &real, metacopy,
-		                   upper);
+		err = put_in_place(fs, what->node, dir, name, tmp, &real,
+		                   metacopy, upper);
 		pthread_mutex_unlock(&dir->dir->change);
 		if (err)
 			ovl_workdir_discard(fs->workdir, tmp);
@@ -280,9 +299,10 @@ static int copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
 	return err;
 }
 
-int ovl_copyup(struct ovl *fs, struct ovl_node *node, uint64_t size,
-               struct ovl_node **upper)
+static int copy_once(struct ovl *fs, const struct job *what,
+                     struct ovl_node **upper)
 {
+	struct ovl_node *node = what->node;
 	struct ovl_copying copying;
 	struct ovl_node *over;
 	int err;
@@ -290,7 +310,7 @@ int ovl_copyup(struct ovl *fs, struct ovl_node *node, uint64_t size,
 	if (fs->read_only)
 		return -EROFS;
 	if (node->tree->upper &&
-	    (size == OVL_COPYUP_ATTRS || ovl_node_has_data(node))) {
+	    (what->size == OVL_COPYUP_ATTRS || ovl_node_has_data(node))) {
 		*upper = ovl_node_ref(node);
 		return 0;
 	}
@@ -298,11 +318,11 @@ int ovl_copyup(struct ovl *fs, struct ovl_node *node, uint64_t size,
 	/* Somebody else may have done it by now. */
 	err = ovl_find_over(fs, node, true, &over);
 	if (!err && !over->tree->upper) {
-		err = copy(fs, node, size, upper);
+		err = copy(fs, what, upper);
 		ovl_node_unref(over);
 	} else if (!err) {
-		if (size != OVL_COPYUP_ATTRS)
-			err = ovl_metacopy_complete(fs, over, size);
+		if (what->size != OVL_COPYUP_ATTRS)
+			err = ovl_metacopy_complete(fs, over, what->size);
 		if (err)
 			ovl_node_unref(over);
 		else
@@ -310,4 +330,25 @@ int ovl_copyup(struct ovl *fs, struct ovl_node *node, uint64_t size,
 	}
 	end(fs, &copying);
 	return err;
+}
+
+int ovl_copyup(struct ovl *fs, struct ovl_node *node, uint64_t size,
+               struct ovl_node **upper)
+{
+	const struct job what = { .node = node, .size = size };
+
+	return copy_once(fs, &what, upper);
+}
+
+int ovl_copyup_name(struct ovl *fs, struct ovl_node *dir, const char *name,
+                    struct ovl_node *file, struct ovl_node **upper)
+{
+	const struct job what = {
+		.node = file,
+		.size = OVL_COPYUP_ATTRS,
+		.dir = dir,
+		.name = name,
+	};
+
+	return copy_once(fs, &what, upper);
 }

@@ -26,4 +26,11 @@
 int ovl_copyup(struct ovl *fs, struct ovl_node *node, uint64_t size,
                struct ovl_node **upper);
 
+/*
+ * The same of a file (OVL_COPYUP_ATTRS) by one of its names, which the copy gets,
+ * if it is made now: `name` in `dir`, by which `file` has been found.
+ */
+int ovl_copyup_name(struct ovl *fs, struct ovl_node *dir, const char *name,
+                    struct ovl_node *file, struct ovl_node **upper);
+
 #endif

@@ -16,6 +16,7 @@
 #include "overlay/file.h"
 #include "overlay/find.h"
 #include "overlay/flush.h"
+#include "overlay/links.h"
 #include "overlay/refresh.h"
 #include "overlay/xattr.h"
 
@@ -158,112 +159,180 @@ static int link_to_tmp(struct ovl_edit *edit, int fd, const char *tmp)
 	return 0;
 }
 
-int ovl_edit_link(struct ovl_edit *edit, struct ovl_node *node,
-                  const char *name)
+/* `names_fixed`: the client's count stays, since it counts the name already. */
+static int choose_form(struct ovl_node *node, int fd, bool names_fixed)
+{
+	if (!node->indexed)
+		return 0;
+	return names_fixed ? ovl_links_make_absolute(node->layer, fd)
+	                   : ovl_links_make_relative(node->layer, fd);
+}
+
+static int link_into_place(struct ovl_edit *edit, int fd, const char *name)
 {
 	char tmp[OVL_TMPNAME_SIZE];
+	int err;
+
+	ovl_workdir_name(edit->fs->workdir, tmp);
+	err = link_to_tmp(edit, fd, tmp);
+	if (err)
+		return err;
+	err = ovl_edit_place(edit, tmp, name, false);
+	if (err)
+		ovl_workdir_discard(edit->fs->workdir, tmp);
+	return err;
+}
+
+static int add_link(struct ovl_edit *edit, struct ovl_node *node,
+                    const char *name, bool names_fixed)
+{
 	int fd, err;
 
 	fd = ovl_node_open_path(node);
 	if (fd < 0)
 		return fd;
-	ovl_workdir_name(edit->fs->workdir, tmp);
-	err = link_to_tmp(edit, fd, tmp);
-	close(fd);
-	if (err)
-		return err;
 	/* A move, lest another name go before this one is known. */
 	ovl_tree_move_begin(node->tree);
-	err = ovl_edit_place(edit, tmp, name, false);
+	err = choose_form(node, fd, names_fixed);
+	if (!err)
+		err = link_into_place(edit, fd, name);
 	if (!err && ovl_map_put(node->tree->map, node->id.fileid,
 	                        edit->dir->id.fileid, name, strlen(name)))
 		ovl_map_set_complete(node->tree->map, false);
 	ovl_tree_move_end(node->tree);
-	if (err) {
-		ovl_workdir_discard(edit->fs->workdir, tmp);
+	close(fd);
+	if (err)
 		return err;
-	}
 	ovl_dir_note(edit->dir, name, node->id.fileid, IFTODT(node->type));
 	ovl_node_reread(node, false, NULL);
 	return 0;
 }
 
-/* The lower names of a file of the index that still show. */
-enum showing { SHOWS, SHOWS_NOT, MAY_SHOW };
-
-static enum showing lower_names(struct ovl *fs, struct ovl_node *node)
+int ovl_edit_link(struct ovl_edit *edit, struct ovl_node *node,
+                  const char *name)
 {
-	struct ovl_node *lower, *dir;
-	char name[NAME_MAX + 1];
-	struct ovl_attr attr;
-	bool all_known;
-	int err;
-
-	all_known = ovl_map_complete(fs->stack->tree.map);
-	if (ovl_find_lower(fs, node->id, &lower))
-		return all_known ? SHOWS_NOT : MAY_SHOW;
-	if (!ovl_node_attr(lower, OVL_CACHE_ALWAYS, true, &attr) &&
-	    attr.nlink == 1)
-		all_known = true;
-	err = ovl_find_place(fs, lower, &dir, name);
-	ovl_node_unref(lower);
-	if (!err)
-		ovl_node_unref(dir);
-	if (!err || err == -EEXIST)
-		return SHOWS;
-	return all_known ? SHOWS_NOT : MAY_SHOW;
+	return add_link(edit, node, name, false);
 }
 
-/* Whether the upper has a name of it, beside the index's own. */
-static bool has_upper_name(struct ovl_node *node)
+int ovl_edit_link_lower(struct ovl_edit *edit, struct ovl_node *node,
+                        const char *name)
 {
-	struct ovl_real real;
-	struct ovl_way way;
+	if (!node || !node->indexed ||
+	    ovl_edit_upper_type(edit, name) != DT_UNKNOWN)
+		return 0;
+	return add_link(edit, node, name, true);
+}
+
+int ovl_edit_keep_count(struct ovl *fs, struct ovl_node *dir, const char *name,
+                        struct ovl_node *node)
+{
+	struct ovl_node *upper;
+	struct ovl_attr attr;
 	int err;
 
-	if (ovl_way_open(node, true, &way))
+	if (!node || node->dir || node->tree->upper)
+		return 0;
+	err = ovl_node_attr(node, OVL_CACHE_ALWAYS, true, &attr);
+	if (err || attr.nlink == 1)
+		return err;
+	/* By this name, lest one appear in the upper that nobody has touched. */
+	err = ovl_copyup_name(fs, dir, name, node, &upper);
+	if (!err)
+		ovl_node_unref(upper);
+	/* Another has the name by now: the caller will see. */
+	return err == -ENOENT ? 0 : err;
+}
+
+/* Whether the lower file has one name only. False where that is not known. */
+static bool has_one_lower_name(struct ovl *fs, struct ovl_node *node)
+{
+	struct ovl_node *lower;
+	struct ovl_attr attr;
+	int err;
+
+	if (ovl_find_lower(fs, node->id, &lower))
 		return false;
-	err = ovl_layer_look(node->layer, way.dirfd, way.name, &real);
-	ovl_way_close(&way);
-	return !err && real.attr.nlink > 1;
+	err = ovl_node_attr(lower, OVL_CACHE_ALWAYS, true, &attr);
+	ovl_node_unref(lower);
+	return !err && attr.nlink == 1;
 }
 
 /*
- * Whether a file of the index has a name left. Where none is known but one may
- * turn up, the index keeps it, though the node is forgotten.
+ * The last name is about to go, and the index's goes before it, lest a crash
+ * leave that alone, where nobody would look for it. Where the count is a guess,
+ * lower names may show the copy still, and the index keeps it.
  */
-static bool has_name_left(struct ovl *fs, struct ovl_node *node)
+static int leave_index(struct ovl *fs, struct ovl_node *node, int fd)
 {
-	enum showing showing;
+	uint32_t count;
 
-	if (has_upper_name(node))
-		return true;
-	showing = lower_names(fs, node);
-	if (showing == SHOWS_NOT)
-		ovl_index_remove(fs->tree.index, node->id);
-	return showing == SHOWS;
+	if (ovl_links_count(&fs->upper, fd, 0, &count) > 0 ||
+	    has_one_lower_name(fs, node))
+		return ovl_index_remove(fs->tree.index, node->id);
+	return 0;
+}
+
+/* As ovl_edit_unlinking, of a copy in the index, open as `fd`. */
+static int unlinking_counted(struct ovl *fs, struct ovl_node *node, int fd,
+                             uint32_t *nlink)
+{
+	struct ovl_attr attr;
+	int err;
+
+	err = choose_form(node, fd, false);
+	if (!err)
+		err = ovl_node_reread_fd(node, fd, &attr);
+	if (err)
+		return err;
+	*nlink = attr.nlink;
+	return attr.nlink == 1 ? leave_index(fs, node, fd) : 0;
+}
+
+int ovl_edit_unlinking(struct ovl_edit *edit, struct ovl_node *node,
+                       uint32_t *nlink)
+{
+	struct ovl_attr attr;
+	int fd, err;
+
+	if (!node->indexed) {
+		err = ovl_node_reread(node, false, &attr);
+		*nlink = err ? 1 : attr.nlink;
+		return 0;
+	}
+	fd = ovl_node_open_path(node);
+	if (fd < 0)
+		return fd;
+	err = unlinking_counted(edit->fs, node, fd, nlink);
+	close(fd);
+	return err;
+}
+
+void ovl_edit_still_linked(struct ovl_node *node, uint32_t nlink)
+{
+	/* It may have left the index: let it be found by its name. */
+	if (node->indexed && nlink == 1)
+		ovl_tree_forget(node->tree, node);
 }
 
 void ovl_edit_unlinked(struct ovl_edit *edit, struct ovl_node *node,
                        const char *name, uint32_t nlink)
 {
 	struct ovl_map *map = edit->fs->tree.map;
+	bool last = node->dir || nlink <= 1, gone, lost;
 	char other[NAME_MAX + 1];
 	uint64_t parent;
-	bool gone, lost;
 
 	/* Who goes through its names meanwhile may miss one. */
 	atomic_fetch_add(&edit->fs->tree.moves, 2);
 	ovl_map_del(map, node->id.fileid, edit->dir->id.fileid, name,
 	            strlen(name));
-	gone = node->indexed ? !has_name_left(edit->fs, node)
-	                     : node->dir || nlink <= 1;
+	gone = last && !(node->indexed &&
+	                 ovl_index_has(edit->fs->tree.index, node->id));
 	/* Names that nobody has looked up yet only a walk finds. */
 	lost = !node->indexed &&
 	       !ovl_map_get(map, node->id.fileid, 0, &parent, other);
-	if (gone || lost) {
-		ovl_fdslot_clear(node->tree->fds, &node->fd,
-		                 gone && !node->indexed);
+	if (last || lost) {
+		ovl_fdslot_clear(node->tree->fds, &node->fd, gone);
 		ovl_tree_forget(node->tree, node);
 		return;
 	}

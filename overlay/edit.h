@@ -75,8 +75,32 @@ int ovl_edit_link(struct ovl_edit *edit, struct ovl_node *node,
                   const char *name);
 
 /*
- * A name of this upper node is gone: its last one, or its row in the map only.
- * `nlink` is what it had before.
+ * Where `name` is a lower one that shows a file copied up by another: give it a
+ * link of the copy. No client sees a difference. No-op elsewhere, and for NULL.
+ */
+int ovl_edit_link_lower(struct ovl_edit *edit, struct ovl_node *node,
+                        const char *name);
+
+/*
+ * The name `name` in `dir` of `node` is about to go. A file of the stack that has
+ * others is copied up, as the one place where their number can be kept; no effect
+ * on all else, and for NULL. Blocks; nothing may be locked.
+ */
+int ovl_edit_keep_count(struct ovl *fs, struct ovl_node *dir, const char *name,
+                        struct ovl_node *node);
+
+/*
+ * A name of this upper node is about to go, now: its links so far. If it is
+ * `indexed`, the tree's `moving` is held, until after ovl_edit_unlinked, or
+ * ovl_edit_still_linked where the name has not gone.
+ */
+int ovl_edit_unlinking(struct ovl_edit *edit, struct ovl_node *node,
+                       uint32_t *nlink);
+void ovl_edit_still_linked(struct ovl_node *node, uint32_t nlink);
+
+/*
+ * The name is gone: the node's last one, or its row in the map only. `nlink` is
+ * what it had before.
  */
 void ovl_edit_unlinked(struct ovl_edit *edit, struct ovl_node *node,
                        const char *name, uint32_t nlink);

@@ -192,16 +192,18 @@ int ovl_index_add(struct ovl_index *index, struct ovl_id id, int fd)
 	return enter(index, id, st.st_ino);
 }
 
-void ovl_index_remove(struct ovl_index *index, struct ovl_id id)
+int ovl_index_remove(struct ovl_index *index, struct ovl_id id)
 {
 	struct indexed like = { .id = id };
 	char name[OVL_INDEX_NAME_SIZE];
 
+	ovl_index_name(id, name);
+	if (unlinkat(index->dir, name, 0) && errno != ENOENT)
+		return -errno;
 	pthread_mutex_lock(&index->lock);
 	drop(index, &like);
 	pthread_mutex_unlock(&index->lock);
-	ovl_index_name(id, name);
-	unlinkat(index->dir, name, 0);
+	return 0;
 }
 
 int ovl_index_dir(const struct ovl_index *index)

@@ -35,8 +35,8 @@ bool ovl_index_find(struct ovl_index *index, uint64_t ino, struct ovl_id *id);
  */
 int ovl_index_add(struct ovl_index *index, struct ovl_id id, int fd);
 
-/* Its last name is gone: it goes too. Blocks. */
-void ovl_index_remove(struct ovl_index *index, struct ovl_id id);
+/* Its last name is about to go: it goes too. 0 or -errno. Blocks. */
+int ovl_index_remove(struct ovl_index *index, struct ovl_id id);
 
 /*
  * The directory of the index, borrowed, and the name of an identity in it; it

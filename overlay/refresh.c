@@ -11,6 +11,7 @@
 #include "overlay/dir.h"
 #include "overlay/file.h"
 #include "overlay/layer.h"
+#include "overlay/links.h"
 
 /* How long cache=auto trusts what it knows, in ns. */
 #define AUTO_TRUST UINT64_C(1000000000)
@@ -29,12 +30,18 @@ void ovl_node_adopt(struct ovl_node *node, const struct ovl_real *real)
 		if (node->attr.nlink < 2)
 			node->attr.nlink = 2;
 		node->attr.nlink += node->extra_links;
-	} else if (node->indexed && node->attr.nlink > 1) {
-		node->attr.nlink--; /* the index's own */
 	}
 	if (!ovl_node_has_data(node))
 		node->attr.used = node->data_used;
 	node->checked = ovl_now();
+}
+
+/* By name in `dirfd`, or, with the name "", at what that is itself. */
+static int look_at(struct ovl_node *node, int dirfd, const char *name,
+                   struct ovl_real *real)
+{
+	return node->indexed ? ovl_links_look(node->layer, dirfd, name, real)
+	                     : ovl_layer_look(node->layer, dirfd, name, real);
 }
 
 static int look_by_name(struct ovl_node *node, struct ovl_real *real)
@@ -45,7 +52,7 @@ static int look_by_name(struct ovl_node *node, struct ovl_real *real)
 	err = ovl_way_open(node, true, &way);
 	if (err)
 		return err;
-	err = ovl_layer_look(node->layer, way.dirfd, way.name, real);
+	err = look_at(node, way.dirfd, way.name, real);
 	ovl_way_close(&way);
 	return err;
 }
@@ -161,7 +168,7 @@ int ovl_node_reread_fd(struct ovl_node *node, int fd, struct ovl_attr *attr)
 	struct ovl_real real;
 	int err;
 
-	err = ovl_layer_look(node->layer, fd, "", &real);
+	err = look_at(node, fd, "", &real);
 	if (err)
 		return err;
 	pthread_mutex_lock(&node->lock);

@@ -125,7 +125,6 @@ static int unlink_name(struct ovl_edit *edit, struct ovl_node *victim,
 {
 	int dirfd = ovl_fd_num(edit->fd);
 
-	/* A lower name, even if what it names was copied up by another. */
 	if (ovl_edit_upper_type(edit, name) == DT_UNKNOWN)
 		return ovl_whiteout_make(dirfd, name);
 	/* A directory may hold whiteouts. */
@@ -134,30 +133,57 @@ static int unlink_name(struct ovl_edit *edit, struct ovl_node *victim,
 	return unlinkat(dirfd, name, 0) ? -errno : 0;
 }
 
-static uint32_t links_of(struct ovl_node *node)
+/* Where its links are counted, their lock is held. */
+static int unlink_upper(struct ovl_edit *edit, struct ovl_node *victim,
+                        const char *name, bool covers)
 {
-	struct ovl_attr attr;
+	uint32_t nlink;
+	int err;
 
-	return ovl_node_reread(node, false, &attr) ? 1 : attr.nlink;
+	err = ovl_edit_unlinking(edit, victim, &nlink);
+	if (err)
+		return err;
+	err = unlink_name(edit, victim, name, covers);
+	if (err) {
+		ovl_edit_still_linked(victim, nlink);
+		return err;
+	}
+	ovl_dir_note(edit->dir, name, 0, covers ? DT_WHT : DT_UNKNOWN);
+	ovl_edit_unlinked(edit, victim, name, nlink);
+	return 0;
+}
+
+static int unlink_lower(struct ovl_edit *edit, struct ovl_node *victim,
+                        const char *name)
+{
+	int err = unlink_name(edit, victim, name, true);
+
+	if (!err)
+		ovl_dir_note(edit->dir, name, 0, DT_WHT);
+	return err;
 }
 
 /* The directory is locked, and so is a victim that is one. */
 static int remove_in_place(struct ovl_edit *edit, struct ovl_node *victim,
                            const char *name)
 {
-	uint32_t nlink = victim->tree->upper ? links_of(victim) : 0;
 	bool covers;
 	int err;
 
 	err = ovl_edit_covers(edit, name, &covers);
+	/* So that the name and the count go in one step. */
 	if (!err)
-		err = unlink_name(edit, victim, name, covers);
+		err = ovl_edit_link_lower(edit, victim, name);
 	if (err)
 		return err;
-	ovl_dir_note(edit->dir, name, 0, covers ? DT_WHT : DT_UNKNOWN);
-	if (victim->tree->upper)
-		ovl_edit_unlinked(edit, victim, name, nlink);
-	return 0;
+	if (!victim->tree->upper)
+		return unlink_lower(edit, victim, name);
+	if (victim->indexed)
+		pthread_mutex_lock(&victim->tree->moving);
+	err = unlink_upper(edit, victim, name, covers);
+	if (victim->indexed)
+		pthread_mutex_unlock(&victim->tree->moving);
+	return err;
 }
 
 static int remove_dir_in_place(struct ovl_edit *edit, struct ovl_node *victim,
@@ -219,6 +245,8 @@ static int take_name(struct ovl *fs, const struct ovl_caller *caller,
 		err = check_remove(fs, caller, dir, victim, directory);
 	if (!err && directory)
 		err = check_empty(victim); /* before anything is copied up */
+	if (!err)
+		err = ovl_edit_keep_count(fs, dir, name, victim);
 	if (!err)
 		err = ovl_edit_open(&edit, fs, dir, change);
 	if (!err)

@@ -269,13 +269,16 @@ static void note(struct renaming *r, bool covers, uint32_t target_links)
 
 /* ---- the whole -------------------------------------------------------------------------- */
 
-static uint32_t links_of(struct ovl_node *node)
+static int replace_on_disk(struct renaming *r, bool covers,
+                           uint32_t target_links)
 {
-	struct ovl_attr attr;
+	int err = rename_on_disk(r, covers);
 
-	if (!node || ovl_node_reread(node, false, &attr))
-		return 1;
-	return attr.nlink;
+	if (!err)
+		note(r, covers, target_links);
+	else if (r->target && r->target->tree->upper)
+		ovl_edit_still_linked(r->target, target_links);
+	return err;
 }
 
 /* All is locked, and all checks have been made. */
@@ -283,7 +286,7 @@ static int rename_in_place(struct renaming *r)
 {
 	struct ovl_tree *tree = &r->fs->tree;
 	bool covers, to_covers;
-	uint32_t target_links = links_of(r->target);
+	uint32_t target_links = 0;
 	int err;
 
 	err = ovl_edit_covers(&r->from, r->from_name, &covers);
@@ -293,17 +296,17 @@ static int rename_in_place(struct renaming *r)
 		err = mark_source(r, to_covers);
 	if (!err && r->target && r->target->dir)
 		err = clear_whiteouts(r);
-	if (err)
-		return err;
-	/* A lower name of a file that was copied up by another name. */
-	if (ovl_edit_upper_type(&r->from, r->from_name) == DT_UNKNOWN)
-		err = ovl_edit_link(&r->from, r->source, r->from_name);
+	if (!err)
+		err = ovl_edit_link_lower(&r->from, r->source, r->from_name);
+	if (!err)
+		err = ovl_edit_link_lower(r->into, r->target, r->to_name);
 	if (err)
 		return err;
 	ovl_tree_move_begin(tree);
-	err = rename_on_disk(r, covers);
+	if (r->target && r->target->tree->upper)
+		err = ovl_edit_unlinking(r->into, r->target, &target_links);
 	if (!err)
-		note(r, covers, target_links);
+		err = replace_on_disk(r, covers, target_links);
 	ovl_tree_move_end(tree);
 	if (err)
 		return err;
@@ -405,6 +408,8 @@ static int open_edits(struct renaming *r, struct ovl_node *from,
 		return err;
 	err = ovl_metacopy_redirect(r->fs, upper);
 	ovl_node_unref(upper);
+	if (!err)
+		err = ovl_edit_keep_count(r->fs, to, r->to_name, r->target);
 	if (err)
 		return err;
 	err = ovl_edit_open(&r->from, r->fs, from, from_change);

@@ -9,6 +9,7 @@
 
 #include "overlay/dir.h"
 #include "overlay/gather.h"
+#include "overlay/links.h"
 #include "overlay/xattr.h"
 
 uint32_t ovl_upper_links_below(struct ovl_node *lower)
@@ -211,7 +212,7 @@ int ovl_upper_load_indexed(struct ovl *fs, struct ovl_node *lower,
 	if (!ovl_index_has(fs->tree.index, lower->id))
 		return -ENOENT;
 	ovl_index_name(lower->id, name);
-	err = ovl_layer_look(&fs->upper, index, name, &real);
+	err = ovl_links_look(&fs->upper, index, name, &real);
 	if (!err && S_ISREG(real.attr.mode))
 		err = ovl_xattr_is_metacopy_at(&fs->upper, index, name);
 	if (err < 0)
@@ -260,7 +261,10 @@ int ovl_upper_load(struct ovl *fs, struct ovl_node *dir, const char *name,
 	}
 	spec.indexed = !S_ISDIR(real.attr.mode) &&
 	               ovl_index_has(fs->tree.index, spec.id);
-	err = ovl_tree_add_unique(&fs->tree, &spec, node);
+	if (spec.indexed)
+		err = ovl_links_look(&fs->upper, fd, "", &real);
+	if (!err)
+		err = ovl_tree_add_unique(&fs->tree, &spec, node);
 out:
 	ovl_gathered_release(&gathered);
 	ovl_node_unref(lower);

@@ -19,6 +19,7 @@
 #define OVL_XATTR_OPAQUE "overlay.opaque"
 #define OVL_XATTR_REDIRECT "overlay.redirect"
 #define OVL_XATTR_METACOPY "overlay.metacopy"
+#define OVL_XATTR_LINKS "overlay.veneer.links" /* links.h */
 #define OVL_XATTR_ORIGIN "overlay.veneer.origin"
 #define OVL_XATTR_VERIFIER "overlay.veneer.verifier"
 

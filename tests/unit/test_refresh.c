@@ -183,6 +183,8 @@ static uint32_t adopted_links(struct ovl_node *node, uint32_t nlink)
 START_TEST(link_counts_are_what_a_client_needs)
 {
 	struct ovl_node *node;
+	struct ovl_attr attr;
+	int fd;
 
 	tree_mkdir("high/dir");
 	tree_mkdir("low/dir");
@@ -201,8 +203,14 @@ START_TEST(link_counts_are_what_a_client_needs)
 	ovl_node_unref(node);
 	write_text("a", "text");
 	node = get("a");
-	ck_assert_uint_eq(adopted_links(node, 3), 2); /* not the index's */
-	ck_assert_uint_eq(adopted_links(node, 1), 1);
+	/* Not those of the inode: the index has one, and "b" none. */
+	ck_assert_int_eq(linkat(tree, "up/a", tree, "low/outside", 0), 0);
+	ck_assert_int_eq(ovl_node_reread(node, false, &attr), 0);
+	ck_assert_uint_eq(attr.nlink, 2);
+	fd = tree_open("up/a", O_RDONLY);
+	ck_assert_int_eq(ovl_node_reread_fd(node, fd, &attr), 0);
+	ck_assert_uint_eq(attr.nlink, 2);
+	close(fd);
 	ovl_node_unref(node);
 }
 END_TEST
