@@ -155,17 +155,19 @@ static int prepare(struct ovl_edit *edit, const struct ovl_caller *caller,
 	int fd, err;
 
 	fd = make_object(ovl_workdir_tmp(fs->workdir), tmp, making);
-	if (fd < 0)
-		return fd;
+	err = fd < 0 ? fd : 0;
 	/* Marks first: the mode may forbid them to a server without root. */
-	err = mark(fs, fd, making);
+	if (!err)
+		err = mark(fs, fd, making);
 	if (!err)
 		err = dress(edit, fd, caller, making);
 	if (!err && S_ISREG(making->type))
 		err = ovl_flush_object(fs, fd);
 	if (!err)
 		err = ovl_layer_look(&fs->upper, fd, "", real);
-	close(fd);
+	if (fd >= 0)
+		close(fd);
+	/* It may be there though it could not be opened. */
 	if (err)
 		ovl_workdir_discard(fs->workdir, tmp);
 	return err;
