@@ -8,9 +8,11 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <syslog.h>
@@ -26,19 +28,45 @@ bool fixture_can_chown(void)
 	return false;
 }
 
-struct fixture *fixture_new(unsigned lowers)
+bool fixture_can_mount(void)
+{
+	char top[] = "/tmp/veneer-test-XXXXXX";
+	bool can;
+
+	if (mkdtemp(top) == NULL)
+		return false;
+	can = mount("tmpfs", top, "tmpfs", 0, "size=1m") == 0;
+	if (can)
+		umount2(top, MNT_DETACH);
+	else
+		puts("this user cannot mount a tmpfs");
+	rmdir(top);
+	return can;
+}
+
+static void open_top(struct fixture *fixture)
+{
+	fixture->topfd = open(fixture->top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_ge(fixture->topfd, 0);
+}
+
+static struct fixture *new_top(void)
 {
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
-	char name[32];
 
 	ck_assert_ptr_nonnull(fixture);
 	umask(0);
 	snprintf(fixture->top, sizeof(fixture->top), "/tmp/veneer-test-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(fixture->top));
 	ck_assert_int_eq(chmod(fixture->top, 0755), 0);
-	fixture->topfd = open(fixture->top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	ck_assert_int_ge(fixture->topfd, 0);
 	fixture->log = (struct nfsd_log){ STDERR_FILENO, LOG_WARNING };
+	nfsd_options_init(&fixture->options);
+	return fixture;
+}
+
+static void make_layers(struct fixture *fixture, unsigned lowers)
+{
+	char name[32];
 
 	for (unsigned i = 0; i < lowers; i++) {
 		snprintf(name, sizeof(name), "lower%u", i);
@@ -47,7 +75,28 @@ struct fixture *fixture_new(unsigned lowers)
 	fixture_mkdir(fixture, "upper", 0755);
 	fixture_mkdir(fixture, "work", 0755);
 	fixture_mkdir(fixture, "state", 0755);
-	nfsd_options_init(&fixture->options);
+}
+
+struct fixture *fixture_new(unsigned lowers)
+{
+	struct fixture *fixture = new_top();
+
+	open_top(fixture);
+	make_layers(fixture, lowers);
+	return fixture;
+}
+
+struct fixture *fixture_new_in_memory(unsigned lowers, const char *options)
+{
+	struct fixture *fixture = new_top();
+
+	/* In a namespace of its own: a test that fails cleans nothing up. */
+	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+	ck_assert_int_eq(mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	ck_assert_int_eq(mount("tmpfs", fixture->top, "tmpfs", 0, options), 0);
+	fixture->mounted = true;
+	open_top(fixture);
+	make_layers(fixture, lowers);
 	return fixture;
 }
 
@@ -65,6 +114,8 @@ void fixture_free(struct fixture *fixture)
 		return;
 	fixture_stop(fixture);
 	close(fixture->topfd);
+	if (fixture->mounted)
+		umount2(fixture->top, MNT_DETACH);
 	nftw(fixture->top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	free(fixture);
 }

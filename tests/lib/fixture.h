@@ -28,9 +28,16 @@
  */
 bool fixture_can_chown(void);
 
+/*
+ * Can this user mount a tmpfs? It takes root, and a machine that lets root do
+ * it; where not, this says so.
+ */
+bool fixture_can_mount(void);
+
 struct fixture {
 	char top[64]; /* a temporary directory that holds all below */
 	int topfd;
+	bool mounted; /* it is a tmpfs of its own */
 	struct nfsd_log log;
 	struct nfsd_options options;
 	struct nfsd_server *server;
@@ -39,6 +46,12 @@ struct fixture {
 
 /* Directories lower0, lower1 (as many as `lowers`), upper, work and state. */
 struct fixture *fixture_new(unsigned lowers);
+
+/*
+ * The same on a tmpfs with these mount options, which goes with the process.
+ * For who can mount.
+ */
+struct fixture *fixture_new_in_memory(unsigned lowers, const char *options);
 
 /* Ends everything and removes the directories. NULL is fine. */
 void fixture_free(struct fixture *fixture);

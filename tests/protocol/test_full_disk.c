@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
 #include "tests/lib/fixture.h"
@@ -18,24 +17,10 @@ static struct client *client;
 static nfs_fh3 root;
 static char data[CHUNK];
 
-static void reopen_top(void)
-{
-	close(fixture->topfd);
-	fixture->topfd = open(fixture->top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	ck_assert_int_ge(fixture->topfd, 0);
-}
-
 /* Layers on a filesystem of two mebibytes, half of one being in the lower. */
 static void setup(void)
 {
-	fixture = fixture_new(0);
-	ck_assert_int_eq(mount("tmpfs", fixture->top, "tmpfs", 0,
-	                       "size=2m,mode=755"),
-	                 0);
-	reopen_top();
-	fixture_mkdir(fixture, "lower0", 0755);
-	fixture_mkdir(fixture, "upper", 0755);
-	fixture_mkdir(fixture, "work", 0755);
+	fixture = fixture_new_in_memory(1, "size=2m,mode=755");
 	fixture_write(fixture, "lower0/small", "text", 0644);
 	fixture_write(fixture, "lower0/large", "", 0644);
 	memset(data, 'd', sizeof(data));
@@ -53,11 +38,6 @@ static void setup(void)
 
 static void teardown(void)
 {
-	fixture_stop(fixture);
-	close(fixture->topfd);
-	fixture->topfd = -1;
-	umount2(fixture->top, MNT_DETACH);
-	reopen_top();
 	fixture_free(fixture);
 }
 
@@ -136,21 +116,6 @@ START_TEST(reading_and_listing_need_no_room)
 }
 END_TEST
 
-/* Mounting takes root, and a machine that lets root do it. */
-static bool can_mount(void)
-{
-	char top[] = "/tmp/veneer-test-XXXXXX";
-	bool can;
-
-	if (mkdtemp(top) == NULL)
-		return false;
-	can = mount("tmpfs", top, "tmpfs", 0, "size=1m") == 0;
-	if (can)
-		umount2(top, MNT_DETACH);
-	rmdir(top);
-	return can;
-}
-
 int main(void)
 {
 	Suite *suite = suite_create("full_disk");
@@ -158,10 +123,8 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
-	if (!can_mount()) {
-		puts("this user cannot mount a tmpfs");
+	if (!fixture_can_mount())
 		return 77;
-	}
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, a_write_that_finds_no_room_is_told_so);
