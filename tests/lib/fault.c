@@ -1,0 +1,193 @@
+#include "config.h"
+
+#include "tests/lib/fault.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
+#include <sys/xattr.h>
+#include <dirent.h>
+#include <unistd.h>
+
+/* ---- what is to fail ------------------------------------------------------ */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Guarded by `lock`. */
+static struct {
+	pthread_t test; /* the thread that arms */
+	unsigned kinds; /* 0: nothing is armed */
+	unsigned nth, seen, struck;
+	int error;
+	bool lasting;
+} fault;
+
+void fault_arm(unsigned kinds, unsigned nth, int error, int lasting)
+{
+	pthread_mutex_lock(&lock);
+	fault.test = pthread_self();
+	fault.kinds = kinds;
+	fault.nth = nth;
+	fault.seen = fault.struck = 0;
+	fault.error = error;
+	fault.lasting = lasting;
+	pthread_mutex_unlock(&lock);
+}
+
+unsigned fault_disarm(void)
+{
+	unsigned struck;
+
+	pthread_mutex_lock(&lock);
+	fault.kinds = 0;
+	struck = fault.struck;
+	pthread_mutex_unlock(&lock);
+	return struck;
+}
+
+/* Whether this call fails; then errno is set. */
+static bool strikes(unsigned kind)
+{
+	bool strike = false;
+
+	pthread_mutex_lock(&lock);
+	if ((fault.kinds & kind) &&
+	    !pthread_equal(fault.test, pthread_self())) {
+		fault.seen++;
+		strike = fault.seen == fault.nth ||
+		         (fault.lasting && fault.seen > fault.nth);
+	}
+	if (strike) {
+		fault.struck++;
+		errno = fault.error;
+	}
+	pthread_mutex_unlock(&lock);
+	return strike;
+}
+
+/* ---- the calls (the linker's --wrap) -------------------------------------- */
+
+#define WRAP(kind, type, name, parameters, arguments)                \
+	type __real_##name parameters;                               \
+	type __wrap_##name parameters;                               \
+	type __wrap_##name parameters                                \
+	{                                                            \
+		return strikes(kind) ? -1 : __real_##name arguments; \
+	}
+
+WRAP(FAULT_LOOK, int, statx,
+     (int dir, const char *path, int flags, unsigned mask, struct statx *stx),
+     (dir, path, flags, mask, stx))
+WRAP(FAULT_LOOK, int, fstat, (int fd, struct stat *st), (fd, st))
+WRAP(FAULT_LOOK, int, fstatat,
+     (int dir, const char *path, struct stat *st, int flags),
+     (dir, path, st, flags))
+WRAP(FAULT_LOOK, int, name_to_handle_at,
+     (int dir, const char *path, struct file_handle *handle, int *mount,
+      int flags),
+     (dir, path, handle, mount, flags))
+WRAP(FAULT_LOOK, ssize_t, readlinkat,
+     (int dir, const char *path, char *target, size_t size),
+     (dir, path, target, size))
+WRAP(FAULT_LOOK, ssize_t, getxattr,
+     (const char *path, const char *name, void *value, size_t size),
+     (path, name, value, size))
+WRAP(FAULT_LOOK, ssize_t, listxattr,
+     (const char *path, char *list, size_t size), (path, list, size))
+WRAP(FAULT_LOOK, int, fstatvfs, (int fd, struct statvfs *st), (fd, st))
+WRAP(FAULT_LOOK, int, fstatfs, (int fd, struct statfs *st), (fd, st))
+
+WRAP(FAULT_READ, ssize_t, pread, (int fd, void *data, size_t n, off_t offset),
+     (fd, data, n, offset))
+WRAP(FAULT_READ, ssize_t, preadv2,
+     (int fd, const struct iovec *iov, int n, off_t offset, int flags),
+     (fd, iov, n, offset, flags))
+WRAP(FAULT_READ, ssize_t, getdents64, (int fd, void *buffer, size_t size),
+     (fd, buffer, size))
+
+WRAP(FAULT_MAKE, int, mkdirat, (int dir, const char *path, mode_t mode),
+     (dir, path, mode))
+WRAP(FAULT_MAKE, int, mknodat,
+     (int dir, const char *path, mode_t mode, dev_t rdev),
+     (dir, path, mode, rdev))
+WRAP(FAULT_MAKE, int, symlinkat,
+     (const char *target, int dir, const char *path), (target, dir, path))
+WRAP(FAULT_LINK, int, linkat,
+     (int from, const char *old, int to, const char *new, int flags),
+     (from, old, to, new, flags))
+WRAP(FAULT_MOVE, int, renameat2,
+     (int from, const char *old, int to, const char *new, unsigned flags),
+     (from, old, to, new, flags))
+WRAP(FAULT_GONE, int, unlinkat, (int dir, const char *path, int flags),
+     (dir, path, flags))
+
+WRAP(FAULT_FILL, ssize_t, pwrite,
+     (int fd, const void *data, size_t n, off_t offset), (fd, data, n, offset))
+WRAP(FAULT_FILL, ssize_t, copy_file_range,
+     (int from, off_t *from_offset, int to, off_t *to_offset, size_t n,
+      unsigned flags),
+     (from, from_offset, to, to_offset, n, flags))
+WRAP(FAULT_FILL, int, ftruncate, (int fd, off_t size), (fd, size))
+WRAP(FAULT_FILL, int, setxattr,
+     (const char *path, const char *name, const void *value, size_t size,
+      int flags),
+     (path, name, value, size, flags))
+
+WRAP(FAULT_ATTR, int, chmod, (const char *path, mode_t mode), (path, mode))
+WRAP(FAULT_ATTR, int, fchmod, (int fd, mode_t mode), (fd, mode))
+WRAP(FAULT_ATTR, int, fchownat,
+     (int dir, const char *path, uid_t uid, gid_t gid, int flags),
+     (dir, path, uid, gid, flags))
+WRAP(FAULT_ATTR, int, utimensat,
+     (int dir, const char *path, const struct timespec times[2], int flags),
+     (dir, path, times, flags))
+WRAP(FAULT_ATTR, int, futimens, (int fd, const struct timespec times[2]),
+     (fd, times))
+
+WRAP(FAULT_SYNC, int, fsync, (int fd), (fd))
+WRAP(FAULT_SYNC, int, fdatasync, (int fd), (fd))
+
+int __real_openat(int dir, const char *path, int flags, ...);
+int __wrap_openat(int dir, const char *path, int flags, ...);
+
+int __wrap_openat(int dir, const char *path, int flags, ...)
+{
+	mode_t mode = 0;
+	va_list list;
+
+	if (flags & O_CREAT) {
+		va_start(list, flags);
+		mode = va_arg(list, mode_t);
+		va_end(list);
+	}
+	if (strikes(flags & O_CREAT ? FAULT_MAKE : FAULT_OPEN))
+		return -1;
+	return __real_openat(dir, path, flags, mode);
+}
+
+/* openat2 has no function of its own; no other call has more arguments. */
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+
+long __wrap_syscall(long number, ...)
+{
+	long arguments[6];
+	va_list list;
+
+	va_start(list, number);
+	for (int i = 0; i < 6; i++)
+		arguments[i] = va_arg(list, long);
+	va_end(list);
+	if (number == SYS_openat2 && strikes(FAULT_OPEN))
+		return -1;
+	return __real_syscall(number, arguments[0], arguments[1], arguments[2],
+	                      arguments[3], arguments[4], arguments[5]);
+}
