@@ -175,6 +175,13 @@ static nfsstat3 rename_away(const struct place *place)
 	        ->status;
 }
 
+/* A lower one, that is: it is redirected. */
+static nfsstat3 rename_dir(const struct place *place)
+{
+	return nfs_rename(client, place->dir, "empty", place->dir, "new")
+	        ->status;
+}
+
 static nfsstat3 link_file(const struct place *place)
 {
 	return nfs_link(client, place->file, place->dir, "new")->status;
@@ -265,6 +272,7 @@ static const struct operation changers[] = {
 	{ .name = "RENAME", .call = rename_file },
 	{ .name = "RENAME over a file", .call = rename_over },
 	{ .name = "RENAME to another directory", .call = rename_away },
+	{ .name = "RENAME of a directory", .call = rename_dir },
 	{ .name = "LINK", .call = link_file },
 };
 
