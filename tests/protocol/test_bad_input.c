@@ -252,14 +252,39 @@ END_TEST
 /* ---- handles ---------------------------------------------------------------- */
 
 /*
- * A failure without any attributes: status, and FALSE for each. Trap 24: every
- * failure arm is encoded whole, or the codecs that read it would say so.
+ * The bytes of a failure that has no attributes to tell: the status, and FALSE
+ * for each post_op_attr and pre_op_attr that RFC 1813 puts behind it.
  */
+static size_t bare_failure_bytes(uint32_t proc)
+{
+	switch (proc) {
+	case NFSPROC3_GETATTR:
+		return 4;
+	case NFSPROC3_SETATTR:
+	case NFSPROC3_WRITE:
+	case NFSPROC3_CREATE:
+	case NFSPROC3_MKDIR:
+	case NFSPROC3_SYMLINK:
+	case NFSPROC3_MKNOD:
+	case NFSPROC3_REMOVE:
+	case NFSPROC3_RMDIR:
+	case NFSPROC3_COMMIT:
+		return 4 + 8; /* wcc_data */
+	case NFSPROC3_RENAME:
+		return 4 + 8 + 8;
+	case NFSPROC3_LINK:
+		return 4 + 4 + 8;
+	default:
+		return 4 + 4; /* post_op_attr */
+	}
+}
+
+/* Trap 24: every failure arm is encoded whole, and nothing follows it. */
 static void assert_bare_failure(struct client *by, uint32_t proc,
                                 nfsstat3 status)
 {
 	ck_assert_msg(call_status(by, proc) == status, "procedure %u", proc);
-	ck_assert_uint_le(client_result_bytes(by), 4 + 4 * 4);
+	ck_assert_uint_eq(client_result_bytes(by), bare_failure_bytes(proc));
 }
 
 START_TEST(a_mangled_handle_is_a_bad_one)
@@ -295,22 +320,34 @@ START_TEST(a_handle_of_what_is_gone_is_stale)
 }
 END_TEST
 
-START_TEST(the_second_handle_is_looked_at_too)
+/* `second` is no handle of a directory that is there. */
+static void assert_second_refused(nfs_fh3 second, nfsstat3 status)
 {
-	char bytes[32] = { 0 };
-	const nfs_fh3 bad = { { 32, bytes } };
-	RENAME3res *rename = nfs_rename(client, root, "file", bad, "x");
-	LINK3res *link = nfs_link(client, file, bad, "x");
+	RENAME3res *rename = nfs_rename(client, root, "file", second, "x");
+	LINK3res *link = nfs_link(client, file, second, "x");
 
-	ck_assert_int_eq(rename->status, NFS3ERR_BADHANDLE);
+	ck_assert_int_eq(rename->status, status);
 	nfs_assert_attr(&rename->RENAME3res_u.resfail.fromdir_wcc.after,
 	                nfs_attributes(client, root).fileid);
 	ck_assert(!rename->RENAME3res_u.resfail.todir_wcc.after
 	                   .attributes_follow);
-	ck_assert_int_eq(link->status, NFS3ERR_BADHANDLE);
+	ck_assert_int_eq(link->status, status);
 	nfs_assert_attr(&link->LINK3res_u.resfail.file_attributes,
 	                nfs_attributes(client, file).fileid);
+	ck_assert(
+		!link->LINK3res_u.resfail.linkdir_wcc.after.attributes_follow);
 	assert_unharmed();
+}
+
+START_TEST(the_second_handle_is_looked_at_too)
+{
+	char bytes[32] = { 0 };
+	const nfs_fh3 bad = { { 32, bytes } };
+	nfs_fh3 gone = nfs_new_dir(client, root, "gone", 0755);
+
+	ck_assert_int_eq(nfs_rmdir(client, root, "gone")->status, NFS3_OK);
+	assert_second_refused(bad, NFS3ERR_BADHANDLE);
+	assert_second_refused(gone, NFS3ERR_STALE);
 }
 END_TEST
 
