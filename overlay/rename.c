@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "overlay/aside.h"
 #include "overlay/copyup.h"
 #include "overlay/dir.h"
 #include "overlay/edit.h"
@@ -199,34 +200,6 @@ static int mark_source(struct renaming *r, bool to_covers)
 }
 
 /*
- * A directory that looks empty may hold whiteouts, and then cannot be replaced.
- * Opaque, it needs none: it goes on looking empty without them.
- */
-static int clear_whiteouts(struct renaming *r)
-{
-	struct ovl_node *dir = r->target;
-	const struct ovl_name *name;
-	int fd, err;
-
-	if (!dir->tree->upper || !ovl_names_count(dir->dir->names))
-		return 0;
-	err = set_opaque(r->into, r->to_name);
-	if (err)
-		return err;
-	fd = open_child(r->into, r->to_name, O_RDONLY | O_DIRECTORY);
-	if (fd < 0)
-		return fd;
-	/* The names are ours alone: `change` is held, and it will be dead. */
-	for (uint64_t cookie = 0;
-	     !err && (name = ovl_names_after(dir->dir->names, cookie));
-	     cookie = name->cookie)
-		if (unlinkat(fd, name->name, 0) && errno != ENOENT)
-			err = -errno;
-	close(fd);
-	return err;
-}
-
-/*
  * The one step. What a lower name would show through is whited out by the kernel
  * in that same step; a directory that goes over a whiteout changes places with
  * it.
@@ -281,12 +254,27 @@ static int replace_on_disk(struct renaming *r, bool covers,
 	return err;
 }
 
+/* The move, as who looks for what moves knows it. */
+static int move(struct renaming *r, bool covers)
+{
+	struct ovl_tree *tree = &r->fs->tree;
+	uint32_t target_links = 0;
+	int err = 0;
+
+	ovl_tree_move_begin(tree);
+	if (r->target && r->target->tree->upper)
+		err = ovl_edit_unlinking(r->into, r->target, &target_links);
+	if (!err)
+		err = replace_on_disk(r, covers, target_links);
+	ovl_tree_move_end(tree);
+	return err;
+}
+
 /* All is locked, and all checks have been made. */
 static int rename_in_place(struct renaming *r)
 {
-	struct ovl_tree *tree = &r->fs->tree;
+	char tmp[OVL_TMPNAME_SIZE] = "";
 	bool covers, to_covers;
-	uint32_t target_links = 0;
 	int err;
 
 	err = ovl_edit_covers(&r->from, r->from_name, &covers);
@@ -294,20 +282,16 @@ static int rename_in_place(struct renaming *r)
 		err = ovl_edit_covers(r->into, r->to_name, &to_covers);
 	if (!err && r->source->dir)
 		err = mark_source(r, to_covers);
-	if (!err && r->target && r->target->dir)
-		err = clear_whiteouts(r);
 	if (!err)
 		err = ovl_edit_link_lower(&r->from, r->source, r->from_name);
 	if (!err)
 		err = ovl_edit_link_lower(r->into, r->target, r->to_name);
-	if (err)
-		return err;
-	ovl_tree_move_begin(tree);
-	if (r->target && r->target->tree->upper)
-		err = ovl_edit_unlinking(r->into, r->target, &target_links);
+	if (!err && r->target && r->target->dir)
+		err = ovl_aside_step(r->into, r->target, r->to_name, tmp);
 	if (!err)
-		err = replace_on_disk(r, covers, target_links);
-	ovl_tree_move_end(tree);
+		err = move(r, covers);
+	if (tmp[0])
+		ovl_aside_end(r->into, r->target, r->to_name, tmp, err);
 	if (err)
 		return err;
 	if (r->source->dir)
