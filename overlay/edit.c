@@ -264,7 +264,7 @@ static bool has_one_lower_name(struct ovl *fs, struct ovl_node *node)
  */
 static int leave_index(struct ovl *fs, struct ovl_node *node, int fd)
 {
-	uint32_t count;
+	uint32_t count = 0;
 
 	if (ovl_links_count(&fs->upper, fd, 0, &count) > 0 ||
 	    has_one_lower_name(fs, node))

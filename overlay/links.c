@@ -72,7 +72,7 @@ static uint32_t count_of(const struct links *links, uint32_t nlink)
 int ovl_links_count(const struct ovl_layer *layer, int fd, uint32_t nlink,
                     uint32_t *count)
 {
-	struct links links;
+	struct links links = { 0 };
 	int err = read_links(layer, fd, &links);
 
 	if (!err)
@@ -91,7 +91,7 @@ int ovl_links_set(const struct ovl_layer *layer, int fd, uint32_t count)
 
 static int make(const struct ovl_layer *layer, int fd, bool absolute)
 {
-	struct links links;
+	struct links links = { 0 };
 	struct stat st;
 	int err;
 
@@ -121,7 +121,7 @@ int ovl_links_look(const struct ovl_layer *layer, int dirfd, const char *name,
                    struct ovl_real *real)
 {
 	int fd = dirfd, err;
-	uint32_t count;
+	uint32_t count = 0;
 
 	if (*name)
 		fd = ovl_layer_open(layer, dirfd, name, O_PATH, false);
