@@ -20,11 +20,25 @@
 /* ---- by name -------------------------------------------------------------- */
 
 /*
+ * Let the directory's names say which object has this name, unless something has
+ * moved since `moves`, before that was found out: another may have it by now.
+ */
+static void learn(struct ovl *fs, unsigned moves, struct ovl_node *dir,
+                  const char *name, uint64_t fileid)
+{
+	pthread_mutex_lock(&fs->tree.moving);
+	if (atomic_load(&fs->tree.moves) == moves)
+		ovl_dir_learn(dir, name, fileid);
+	pthread_mutex_unlock(&fs->tree.moving);
+}
+
+/*
  * What the upper directory has by that name. 1: nothing, ask the one below.
  */
 static int upper_child(struct ovl *fs, struct ovl_node *dir, const char *name,
                        bool may_wait, struct ovl_node **node)
 {
+	unsigned moves = atomic_load(&fs->tree.moves);
 	struct ovl_found found;
 	struct ovl_node *got;
 	bool is_there;
@@ -51,7 +65,7 @@ static int upper_child(struct ovl *fs, struct ovl_node *dir, const char *name,
 	if (err)
 		return err;
 	if (!found.fileid)
-		ovl_dir_learn(dir, name, got->id.fileid);
+		learn(fs, moves, dir, name, got->id.fileid);
 	*node = got;
 	return 0;
 }

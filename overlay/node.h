@@ -7,7 +7,8 @@
  *   1. struct ovl.rename          renames that move between directories
  *   2. struct ovl_dir.change      an upper directory before the stack's below it;
  *                                 of two upper ones: the parent first, else by
- *                                 address
+ *                                 address; the stack's, whose holders take
+ *                                 nothing of an overlay's, after 3 as well
  *   3. struct ovl_tree.moving
  *   4. struct ovl_node.lock       an upper node before the stack's
  *   5. a tree's shard, the map's, the descriptor cache's, the walk's

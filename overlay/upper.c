@@ -226,9 +226,27 @@ int ovl_upper_load_indexed(struct ovl *fs, struct ovl_node *lower,
 	return *node ? 0 : -ENOMEM;
 }
 
-int ovl_upper_load(struct ovl *fs, struct ovl_node *dir, const char *name,
-                   struct ovl_node **node)
+/*
+ * Add what has been looked at, unless something has moved since `moves`: it would
+ * be known by a place that it has left, and once more when it is found where it
+ * is; then each would know its names on its own. -ERESTART.
+ */
+static int add_unmoved(struct ovl *fs, unsigned moves,
+                       struct ovl_node_spec *spec, struct ovl_node **node)
 {
+	int err = -ERESTART;
+
+	pthread_mutex_lock(&fs->tree.moving);
+	if (atomic_load(&fs->tree.moves) == moves)
+		err = ovl_tree_add_unique(&fs->tree, spec, node);
+	pthread_mutex_unlock(&fs->tree.moving);
+	return err;
+}
+
+static int load(struct ovl *fs, struct ovl_node *dir, const char *name,
+                struct ovl_node **node)
+{
+	unsigned moves = atomic_load(&fs->tree.moves);
 	struct ovl_part part = { .layer = &fs->upper };
 	struct ovl_node_spec spec = {
 		.layer = &fs->upper,
@@ -264,10 +282,23 @@ int ovl_upper_load(struct ovl *fs, struct ovl_node *dir, const char *name,
 	if (spec.indexed)
 		err = ovl_links_look(&fs->upper, fd, "", &real);
 	if (!err)
-		err = ovl_tree_add_unique(&fs->tree, &spec, node);
+		err = add_unmoved(fs, moves, &spec, node);
 out:
 	ovl_gathered_release(&gathered);
 	ovl_node_unref(lower);
 	close(fd);
+	return err;
+}
+
+int ovl_upper_load(struct ovl *fs, struct ovl_node *dir, const char *name,
+                   struct ovl_node **node)
+{
+	int err = load(fs, dir, name, node);
+
+	if (err != -ERESTART)
+		return err;
+	pthread_mutex_lock(&fs->tree.moving);
+	err = load(fs, dir, name, node);
+	pthread_mutex_unlock(&fs->tree.moving);
 	return err;
 }
