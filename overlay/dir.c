@@ -239,7 +239,6 @@ int ovl_dir_load(struct ovl_node *dir)
 {
 	bool upper = dir->tree->upper;
 	struct loading loading = { .dir = dir };
-	size_t weight;
 	int err;
 
 	if (dir->dir->names) /* changes only while `change` is held */
@@ -255,10 +254,9 @@ int ovl_dir_load(struct ovl_node *dir)
 		strip_whiteouts(loading.names);
 	pthread_mutex_lock(&dir->lock);
 	ovl_node_set_names(dir, loading.names);
-	weight = dir->dir->weight;
 	pthread_mutex_unlock(&dir->lock);
-	if (weight)
-		ovl_tree_charge(dir->tree, 0);
+	ovl_tree_tell_huge(dir->tree, dir);
+	ovl_tree_shrink(dir->tree);
 	return 0;
 
 failed:
@@ -315,7 +313,7 @@ void ovl_dir_note(struct ovl_node *dir, const char *name, uint64_t fileid,
 {
 	struct ovl_names *names;
 	uint64_t cookie = 0;
-	size_t before, after, len = strlen(name);
+	size_t len = strlen(name);
 	int err = 0;
 
 	if (type != DT_UNKNOWN)
@@ -323,20 +321,19 @@ void ovl_dir_note(struct ovl_node *dir, const char *name, uint64_t fileid,
 	pthread_mutex_lock(&dir->lock);
 	names = dir->dir->names;
 	if (names) {
-		before = ovl_names_count(names);
 		if (type == DT_UNKNOWN)
 			ovl_names_del(names, name, len);
 		else if (!err)
 			err = ovl_names_put(names, name, len, cookie, fileid, 0,
 			                    type);
-		after = ovl_names_count(names);
-		dir->dir->weight += after - before;
-		ovl_tree_discharge(dir->tree, before - after);
 		/* Better to know none than to miss one. */
 		if (err)
 			ovl_node_set_names(dir, NULL);
+		else
+			ovl_node_count_names(dir);
 	}
 	pthread_mutex_unlock(&dir->lock);
+	ovl_tree_tell_huge(dir->tree, dir);
 }
 
 void ovl_dir_learn(struct ovl_node *dir, const char *name, uint64_t fileid)

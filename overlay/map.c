@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "overlay/heap.h"
+
 /*
  * A hash table in shards, so that threads seldom meet, and so that a table that
  * grows keeps only its own shard waiting.
@@ -30,6 +32,7 @@ struct shard {
 	struct row **buckets;
 	size_t nbuckets; /* 0, or a power of two */
 	size_t count;
+	size_t bytes;           /* of its rows */
 } __attribute__((aligned(64))); /* no two locks in one cache line */
 
 struct ovl_map {
@@ -162,6 +165,11 @@ static void grow(struct ovl_map *map, struct shard *shard)
 	shard->nbuckets = grown.nbuckets;
 }
 
+static size_t row_size(size_t len)
+{
+	return offsetof(struct row, name) + len + 1;
+}
+
 /* Put a new row in front of its bucket. 0 or -ENOMEM. */
 static int insert_row(struct ovl_map *map, struct shard *shard, uint64_t hash,
                       struct row *row)
@@ -176,6 +184,7 @@ static int insert_row(struct ovl_map *map, struct shard *shard, uint64_t hash,
 	row->next = *bucket;
 	*bucket = row;
 	shard->count++;
+	shard->bytes += ovl_heap_bytes(row_size(strlen(row->name)));
 	return 0;
 }
 
@@ -190,7 +199,7 @@ int ovl_map_put(struct ovl_map *map, uint64_t fileid, uint64_t parent,
 	if (find_row(shard, hash, fileid, parent, name, len))
 		goto out;
 	ret = -ENOMEM;
-	row = malloc(offsetof(struct row, name) + len + 1);
+	row = malloc(row_size(len));
 	if (!row)
 		goto out;
 	row->fileid = fileid;
@@ -218,6 +227,7 @@ void ovl_map_del(struct ovl_map *map, uint64_t fileid, uint64_t parent,
 		row = *link;
 		*link = row->next;
 		shard->count--;
+		shard->bytes -= ovl_heap_bytes(row_size(len));
 	}
 	pthread_mutex_unlock(&shard->lock);
 	free(row);
@@ -265,4 +275,20 @@ size_t ovl_map_count(struct ovl_map *map)
 		pthread_mutex_unlock(&map->shards[i].lock);
 	}
 	return count;
+}
+
+size_t ovl_map_bytes(struct ovl_map *map)
+{
+	size_t bytes = sizeof(*map);
+	struct shard *shard;
+	unsigned i;
+
+	for (i = 0; i < SHARDS; i++) {
+		shard = &map->shards[i];
+		pthread_mutex_lock(&shard->lock);
+		bytes += shard->bytes +
+		         shard->nbuckets * sizeof(*shard->buckets);
+		pthread_mutex_unlock(&shard->lock);
+	}
+	return bytes;
 }

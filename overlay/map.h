@@ -43,4 +43,7 @@ bool ovl_map_complete(struct ovl_map *map);
 
 size_t ovl_map_count(struct ovl_map *map); /* rows */
 
+/* Bytes of memory that it takes. */
+size_t ovl_map_bytes(struct ovl_map *map);
+
 #endif

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "overlay/heap.h"
 #include "overlay/overlay.h"
 
 #define HASH_BITS 59
@@ -62,12 +63,6 @@ uint64_t ovl_names_hash(const unsigned char *key, const char *name, size_t len)
 	return le64toh(hash);
 }
 
-/* What glibc's malloc really takes for `size` bytes, its own word included. */
-static size_t heap_bytes(size_t size)
-{
-	return (size + sizeof(size_t) + 15) & ~(size_t)15;
-}
-
 static size_t record_size(size_t len)
 {
 	return offsetof(struct ovl_name, name) + len + 1;
@@ -85,7 +80,7 @@ struct ovl_names *ovl_names_new(ovl_hash_fn *hash, const unsigned char *key,
 	set->hash = hash;
 	set->key = key;
 	set->first_tie = first_tie;
-	set->bytes = heap_bytes(sizeof(*set));
+	set->bytes = ovl_heap_bytes(sizeof(*set));
 	return set;
 }
 
@@ -231,8 +226,9 @@ static int resize_chunk(struct ovl_names *set, struct chunk *chunk,
 	if (!entries)
 		return -ENOMEM;
 	if (chunk->capacity > 0)
-		set->bytes -= heap_bytes(chunk->capacity * sizeof(*entries));
-	set->bytes += heap_bytes(capacity * sizeof(*entries));
+		set->bytes -=
+			ovl_heap_bytes(chunk->capacity * sizeof(*entries));
+	set->bytes += ovl_heap_bytes(capacity * sizeof(*entries));
 	chunk->entries = entries;
 	chunk->capacity = capacity;
 	return 0;
@@ -266,7 +262,7 @@ static void remove_chunk(struct ovl_names *set, size_t index)
 {
 	struct chunk *chunk = &set->chunks[index];
 
-	set->bytes -= heap_bytes(chunk->capacity * sizeof(*chunk->entries));
+	set->bytes -= ovl_heap_bytes(chunk->capacity * sizeof(*chunk->entries));
 	free(chunk->entries);
 	set->nchunks--;
 	memmove(chunk, chunk + 1, (set->nchunks - index) * sizeof(*chunk));
@@ -286,7 +282,8 @@ static int split_chunk(struct ovl_names *set, size_t index)
 		return ret;
 	ret = insert_chunk(set, index + 1);
 	if (ret < 0) {
-		set->bytes -= heap_bytes(upper.capacity * sizeof(struct entry));
+		set->bytes -=
+			ovl_heap_bytes(upper.capacity * sizeof(struct entry));
 		free(upper.entries);
 		return ret;
 	}
@@ -381,7 +378,7 @@ static int insert_record(struct ovl_names *set, struct ovl_name *record)
 	chunk->entries[slot].record = record;
 	chunk->count++;
 	set->count++;
-	set->bytes += heap_bytes(record_size(record->len));
+	set->bytes += ovl_heap_bytes(record_size(record->len));
 	return 0;
 }
 
@@ -437,7 +434,7 @@ int ovl_names_del(struct ovl_names *set, const char *name, size_t len)
 	memmove(&chunk->entries[slot], &chunk->entries[slot + 1],
 	        (chunk->count - slot) * sizeof(*chunk->entries));
 	set->count--;
-	set->bytes -= heap_bytes(record_size(len));
+	set->bytes -= ovl_heap_bytes(record_size(len));
 	free(record);
 
 	if (chunk->count == 0) {

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "overlay/acl.h"
+#include "overlay/heap.h"
 #include "overlay/overlay.h"
 #include "overlay/refresh.h"
 #include "overlay/tree.h"
@@ -29,16 +30,33 @@ struct ovl_node *ovl_node_ref(struct ovl_node *node)
 	return node;
 }
 
+/* What it takes: itself, its place in its tree's table, its name, its parts. */
+static size_t bytes_of(const struct ovl_node *node)
+{
+	size_t bytes = ovl_heap_bytes(sizeof(*node)) + 2 * sizeof(node);
+
+	if (node->name)
+		bytes += ovl_heap_bytes(strlen(node->name) + 1);
+	if (!node->dir)
+		return bytes;
+	for (unsigned i = 0; i < node->dir->nparts; i++) {
+		const char *redirect = node->dir->parts[i].redirect;
+
+		if (redirect)
+			bytes += ovl_heap_bytes(strlen(redirect) + 1);
+	}
+	return bytes + ovl_heap_bytes(sizeof(*node->dir) +
+	                              node->dir->nparts *
+	                                      sizeof(node->dir->parts[0]));
+}
+
 static void dir_free(struct ovl_node *node)
 {
 	struct ovl_dir *dir = node->dir;
 
 	if (!dir)
 		return;
-	if (dir->names) {
-		ovl_names_free(dir->names);
-		atomic_fetch_sub(&node->tree->weight, dir->weight);
-	}
+	ovl_node_set_names(node, NULL);
 	for (unsigned i = 0; i < dir->nparts; i++) {
 		ovl_fdslot_clear(node->tree->fds, &dir->parts[i].fd, false);
 		free(dir->parts[i].redirect);
@@ -73,7 +91,7 @@ void ovl_node_unref(struct ovl_node *node)
 			return;
 		parent = node->parent;
 		lower = node->lower;
-		atomic_fetch_sub(&node->tree->weight, 1);
+		ovl_tree_discharge(node->tree, 1, node->bytes);
 		node_free(node);
 		/* A stack's node has none below it: no deeper than this. */
 		ovl_node_unref(lower);
@@ -153,7 +171,8 @@ struct ovl_node *ovl_node_new(struct ovl_tree *tree,
 	node->lower = spec->lower ? ovl_node_ref(spec->lower) : NULL;
 	atomic_init(&node->refs, 2); /* the tree's and the caller's */
 	atomic_init(&node->used, true);
-	atomic_fetch_add(&tree->weight, 1);
+	node->bytes = bytes_of(node);
+	ovl_tree_charge(tree, 1, node->bytes);
 	return node;
 }
 
@@ -218,6 +237,9 @@ int ovl_node_set_place(struct ovl_node *node, struct ovl_node *parent,
 	old_name = node->name;
 	node->parent = ovl_node_ref(parent);
 	node->name = copy;
+	ovl_tree_discharge(node->tree, 0, node->bytes);
+	node->bytes = bytes_of(node);
+	ovl_tree_charge(node->tree, 0, node->bytes);
 	pthread_mutex_unlock(&node->lock);
 	ovl_node_unref(old_parent);
 	free(old_name);
@@ -240,13 +262,16 @@ void ovl_node_remember(struct ovl_node *node, struct ovl_node *dir,
 
 void ovl_node_set_names(struct ovl_node *node, struct ovl_names *names)
 {
-	struct ovl_dir *dir = node->dir;
+	ovl_names_free(node->dir->names);
+	node->dir->names = names;
+	ovl_node_count_names(node);
+}
 
-	if (dir->names) {
-		ovl_names_free(dir->names);
-		atomic_fetch_sub(&node->tree->weight, dir->weight);
-	}
-	dir->names = names;
-	dir->weight = names ? ovl_names_count(names) : 0;
-	atomic_fetch_add(&node->tree->weight, dir->weight);
+void ovl_node_count_names(struct ovl_node *node)
+{
+	struct ovl_dir *dir = node->dir;
+	size_t weight = dir->names ? ovl_names_count(dir->names) : 0;
+	size_t bytes = dir->names ? ovl_names_bytes(dir->names) : 0;
+
+	ovl_tree_charge_names(node->tree, dir, weight, bytes);
 }

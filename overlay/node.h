@@ -48,9 +48,9 @@ struct ovl_dir {
 	pthread_mutex_t change;
 	/* All its names, or NULL: not read in. Guarded by the node's lock. */
 	struct ovl_names *names;
-	/* What the names count for in the tree's bound; changes under the
-	 * node's lock, and is looked at without. */
-	atomic_size_t weight;
+	/* What the names count for in the tree's bounds: how many, and their
+	 * bytes. Change under the node's lock, and are looked at without. */
+	atomic_size_t weight, bytes;
 	bool dead; /* removed; guarded by `change` */
 	unsigned nparts;
 	struct ovl_part parts[]; /* top first; of an upper directory: one */
@@ -80,6 +80,7 @@ struct ovl_node {
 	pthread_mutex_t lock;
 	struct ovl_node *parent; /* held; NULL: the root */
 	char *name;              /* one that it has in its parent */
+	size_t bytes;            /* of memory, a directory's names aside */
 	struct ovl_attr attr;
 	uint64_t
 		checked; /* when attr was read: ns of CLOCK_MONOTONIC; 0: never */
@@ -144,6 +145,9 @@ void ovl_node_remember(struct ovl_node *node, struct ovl_node *dir,
 
 /* Replace a directory's names (NULL: forget them). The node's lock is held. */
 void ovl_node_set_names(struct ovl_node *node, struct ovl_names *names);
+
+/* Count them anew, after a change in them. The node's lock is held. */
+void ovl_node_count_names(struct ovl_node *node);
 
 /* Now, as struct ovl_node.checked counts. */
 uint64_t ovl_now(void);

@@ -296,9 +296,11 @@ static int make_trees(struct opening *o)
 	struct ovl *fs = o->fs;
 	int err;
 
-	/* Upper and lower files share the bound on descriptors. */
-	if (fs->has_upper && o->nlowers)
+	/* The upper and what is lower share descriptors and memory. */
+	if (fs->has_upper && o->nlowers) {
 		config.max_files = (config.max_files + 1) / 2;
+		config.max_memory = (config.max_memory + 1) / 2;
+	}
 	for (size_t i = 0; i < o->nlowers; i++)
 		ovl_layer_isolate(&o->lowers[i]);
 	err = ovl_stack_new(o->lowers, o->nlowers, &config,
@@ -309,8 +311,7 @@ static int make_trees(struct opening *o)
 	o->nlowers = 0;
 	if (!fs->has_upper)
 		return 0;
-	err = ovl_tree_init(&fs->tree, true, config.max_entries,
-	                    config.max_files, fs->stack->cookie_key,
+	err = ovl_tree_init(&fs->tree, true, &config, fs->stack->cookie_key,
 	                    ovl_flush_heard, fs);
 	if (err)
 		return err;
@@ -471,10 +472,16 @@ void ovl_stats(struct ovl *fs, struct ovl_stats *stats)
 	struct ovl_tree *lower = &fs->stack->tree, *upper = &fs->tree;
 
 	stats->entries = atomic_load(&lower->weight);
+	stats->cache_bytes = atomic_load(&lower->bytes);
+	stats->places = ovl_map_count(lower->map);
+	stats->place_bytes = ovl_map_bytes(lower->map);
 	stats->files = ovl_fdcache_count(lower->fds);
 	stats->walks = ovl_walk_count(&fs->stack->walk);
 	if (fs->has_upper) {
 		stats->entries += atomic_load(&upper->weight);
+		stats->cache_bytes += atomic_load(&upper->bytes);
+		stats->places += ovl_map_count(upper->map);
+		stats->place_bytes += ovl_map_bytes(upper->map);
 		stats->files += ovl_fdcache_count(upper->fds);
 		stats->walks += ovl_walk_count(&fs->walk);
 	}

@@ -85,6 +85,8 @@ struct ovl_config {
 	enum ovl_cache cache;
 	enum ovl_sync sync;
 	unsigned max_entries; /* nodes in memory, of stack and overlay each */
+	size_t max_memory;    /* bytes of what is cached of the layers, of stack
+	                       * and overlay together; 0: no bound */
 	unsigned max_files;   /* open descriptors of files and directories */
 	ovl_log_fn *log;      /* NULL: silent */
 	void *log_arg;
@@ -308,9 +310,12 @@ int ovl_link(struct ovl *fs, const struct ovl_caller *caller,
 /* ---- looking in ---------------------------------------------------------- */
 
 struct ovl_stats {
-	uint64_t entries; /* nodes in memory */
-	uint64_t files;   /* descriptors open in the cache */
-	uint64_t copyups; /* objects copied up, ever */
+	uint64_t entries;     /* nodes and names in memory */
+	uint64_t cache_bytes; /* of memory that these take */
+	uint64_t places;      /* rows of where objects were last seen */
+	uint64_t place_bytes; /* of memory that these take */
+	uint64_t files;       /* descriptors open in the cache */
+	uint64_t copyups;     /* objects copied up, ever */
 	uint64_t copied_bytes;
 	uint64_t walks;   /* of the whole tree for a handle */
 	uint64_t flushes; /* fsync, fdatasync, syncfs */

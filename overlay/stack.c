@@ -71,8 +71,8 @@ int ovl_stack_new(struct ovl_layer *layers, size_t nlayers,
 	memcpy(fresh->cookie_key, cookie_key, OVL_KEY_BYTES);
 	fresh->log = config->log;
 	fresh->log_arg = config->log_arg;
-	err = ovl_tree_init(&fresh->tree, false, config->max_entries,
-	                    config->max_files, fresh->cookie_key, NULL, NULL);
+	err = ovl_tree_init(&fresh->tree, false, config, fresh->cookie_key,
+	                    NULL, NULL);
 	if (err) {
 		free(fresh);
 		return err;

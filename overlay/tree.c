@@ -3,10 +3,11 @@
 #include "overlay/tree.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "overlay/overlay.h"
+#include <syslog.h>
 
 #define FIRST_BUCKETS 64
 /* Nodes looked at, at most, for one to forget; then the bound waits. */
@@ -191,7 +192,21 @@ static bool shrink_shard(struct ovl_tree *tree, struct ovl_shard *shard)
 	return true;
 }
 
-/* A few from each shard in turn, until the tree is within its bound again. */
+static bool is_beyond(struct ovl_tree *tree)
+{
+	/* The excess first: whatever happens meanwhile, the difference does not
+	 * wrap around, but where names have just been dropped. */
+	const size_t excess_weight = atomic_load(&tree->excess_weight);
+	const size_t excess_bytes = atomic_load(&tree->excess_bytes);
+	const size_t weight = atomic_load(&tree->weight);
+	const size_t bytes = atomic_load(&tree->bytes);
+
+	return (weight > excess_weight &&
+	        weight - excess_weight > tree->max_weight) ||
+	       (bytes > excess_bytes && bytes - excess_bytes > tree->max_bytes);
+}
+
+/* A few from each shard in turn, until the tree is within its bounds again. */
 static void shrink(struct ovl_tree *tree)
 {
 	for (unsigned i = 0; i < 2 * OVL_TREE_SHARDS; i++) {
@@ -199,7 +214,7 @@ static void shrink(struct ovl_tree *tree)
 		struct ovl_shard *shard = &tree->shards[turn % OVL_TREE_SHARDS];
 
 		for (unsigned n = 0; n < SHARD_SHARE; n++) {
-			if (atomic_load(&tree->weight) <= tree->max_weight)
+			if (!is_beyond(tree))
 				return;
 			if (!shrink_shard(tree, shard))
 				break;
@@ -207,15 +222,89 @@ static void shrink(struct ovl_tree *tree)
 	}
 }
 
-void ovl_tree_charge(struct ovl_tree *tree, size_t weight)
+void ovl_tree_shrink(struct ovl_tree *tree)
 {
-	if (atomic_fetch_add(&tree->weight, weight) + weight > tree->max_weight)
+	if (is_beyond(tree))
 		shrink(tree);
 }
 
-void ovl_tree_discharge(struct ovl_tree *tree, size_t weight)
+void ovl_tree_charge(struct ovl_tree *tree, size_t weight, size_t bytes)
+{
+	atomic_fetch_add(&tree->weight, weight);
+	atomic_fetch_add(&tree->bytes, bytes);
+}
+
+void ovl_tree_discharge(struct ovl_tree *tree, size_t weight, size_t bytes)
 {
 	atomic_fetch_sub(&tree->weight, weight);
+	atomic_fetch_sub(&tree->bytes, bytes);
+}
+
+/* What `n` of one directory has beyond three quarters of a bound. */
+static size_t excess(size_t n, size_t max)
+{
+	size_t most = max - max / 4;
+
+	return n > most ? n - most : 0;
+}
+
+void ovl_tree_charge_names(struct ovl_tree *tree, struct ovl_dir *dir,
+                           size_t weight, size_t bytes)
+{
+	const size_t max_weight = tree->max_weight;
+	const size_t max_bytes = tree->max_bytes;
+
+	/* Less of one is more of the other, and sums wrap around. The excess
+	 * is never above what it is a part of. */
+	atomic_fetch_add(&tree->weight, weight);
+	atomic_fetch_add(&tree->bytes, bytes);
+	atomic_fetch_add(&tree->excess_weight,
+	                 excess(weight, max_weight) -
+	                         excess(dir->weight, max_weight));
+	atomic_fetch_add(&tree->excess_bytes,
+	                 excess(bytes, max_bytes) -
+	                         excess(dir->bytes, max_bytes));
+	ovl_tree_discharge(tree, dir->weight, dir->bytes);
+	dir->weight = weight;
+	dir->bytes = bytes;
+}
+
+/* The path of a directory, or the last of it, which ends at `end`. */
+static const char *path_of(struct ovl_node *dir, char *begin, char *end)
+{
+	struct ovl_node *at = ovl_node_ref(dir), *parent;
+	char name[NAME_MAX + 1];
+	char *path = end;
+	size_t len;
+
+	*path = '\0';
+	while ((parent = ovl_node_place(at, name))) {
+		ovl_node_unref(at);
+		at = parent;
+		len = strlen(name);
+		if ((size_t)(path - begin) < len + 1)
+			break;
+		path -= len;
+		memcpy(path, name, len);
+		*--path = '/';
+	}
+	ovl_node_unref(at);
+	return *path ? path : "/";
+}
+
+void ovl_tree_tell_huge(struct ovl_tree *tree, struct ovl_node *dir)
+{
+	const size_t bytes = dir->dir->bytes;
+	char path[512], line[768];
+
+	if (!tree->log || bytes <= tree->max_bytes ||
+	    atomic_exchange(&tree->told, dir->id.fileid) == dir->id.fileid)
+		return;
+	snprintf(line, sizeof(line),
+	         "the names of %s alone take %zu bytes, which is more than "
+	         "the bound on memory",
+	         path_of(dir, path, path + sizeof(path) - 1), bytes);
+	tree->log(tree->log_arg, LOG_NOTICE, line);
 }
 
 void ovl_tree_move_begin(struct ovl_tree *tree)
@@ -232,22 +321,26 @@ void ovl_tree_move_end(struct ovl_tree *tree)
 
 /* ---- trees ------------------------------------------------------------------ */
 
-int ovl_tree_init(struct ovl_tree *tree, bool upper, size_t max_entries,
-                  size_t max_files, const unsigned char *cookie_key,
-                  ovl_flushed_fn *flushed, void *arg)
+int ovl_tree_init(struct ovl_tree *tree, bool upper,
+                  const struct ovl_config *config,
+                  const unsigned char *cookie_key, ovl_flushed_fn *flushed,
+                  void *arg)
 {
 	pthread_mutexattr_t recursive;
 
 	memset(tree, 0, sizeof(*tree));
-	tree->max_weight = max_entries;
+	tree->max_weight = config->max_entries;
+	tree->max_bytes = config->max_memory ? config->max_memory : SIZE_MAX;
+	tree->log = config->log;
+	tree->log_arg = config->log_arg;
 	tree->cookie_key = cookie_key;
 	tree->upper = upper;
 	pthread_mutexattr_init(&recursive);
 	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
 	pthread_mutex_init(&tree->moving, &recursive);
 	pthread_mutexattr_destroy(&recursive);
-	tree->max_files = max_files;
-	tree->fds = ovl_fdcache_new(max_files, flushed, arg);
+	tree->max_files = config->max_files;
+	tree->fds = ovl_fdcache_new(config->max_files, flushed, arg);
 	tree->map = ovl_map_new();
 	if (!tree->fds || !tree->map)
 		goto no_memory;
@@ -333,8 +426,7 @@ struct ovl_node *ovl_tree_add(struct ovl_tree *tree,
 		ovl_node_unref(fresh);
 		return old;
 	}
-	if (atomic_load(&tree->weight) > tree->max_weight)
-		shrink(tree);
+	ovl_tree_shrink(tree);
 	return fresh;
 }
 

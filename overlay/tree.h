@@ -5,9 +5,11 @@
  * and never changes. An overlay's holds only what has an upper part; what has
  * none is the stack's node, and is shared by all overlays on that stack.
  *
- * Beyond max_entries (nodes and cached names together) a tree forgets what was
- * not used lately and nobody holds. Thread-safe; for the order of locks see
- * node.h.
+ * Beyond max_entries (nodes and cached names together), and beyond max_bytes of
+ * memory for them, a tree forgets what was not used lately and nobody holds. The
+ * names of one huge directory may exceed either, or each page of its listing
+ * would read it anew; those of two may not. Thread-safe; for the order of locks
+ * see node.h.
  */
 #ifndef VENEER_OVERLAY_TREE_H
 #define VENEER_OVERLAY_TREE_H
@@ -22,6 +24,7 @@
 #include "overlay/index.h"
 #include "overlay/map.h"
 #include "overlay/node.h"
+#include "overlay/overlay.h"
 
 #define OVL_TREE_SHARDS 64
 
@@ -35,8 +38,13 @@ struct ovl_shard {
 
 struct ovl_tree {
 	struct ovl_shard shards[OVL_TREE_SHARDS];
-	atomic_size_t weight; /* nodes and cached names */
-	size_t max_weight;
+	atomic_size_t weight, bytes; /* of nodes and cached names */
+	/* The part of it that huge directories are let off. */
+	atomic_size_t excess_weight, excess_bytes;
+	size_t max_weight, max_bytes;
+	_Atomic uint64_t told; /* the fileid of the last one logged */
+	ovl_log_fn *log;       /* NULL: silent */
+	void *log_arg;
 	atomic_uint next_shard; /* to forget from */
 	struct ovl_fdcache *fds;
 	size_t max_files; /* what `fds` is bounded to */
@@ -55,10 +63,11 @@ struct ovl_tree {
 	atomic_uint moves;
 };
 
-/* A tree without a root. 0 or -ENOMEM. */
-int ovl_tree_init(struct ovl_tree *tree, bool upper, size_t max_entries,
-                  size_t max_files, const unsigned char *cookie_key,
-                  ovl_flushed_fn *flushed, void *arg);
+/* A tree without a root, bounded and logging as `config` says. 0 or -ENOMEM. */
+int ovl_tree_init(struct ovl_tree *tree, bool upper,
+                  const struct ovl_config *config,
+                  const unsigned char *cookie_key, ovl_flushed_fn *flushed,
+                  void *arg);
 
 /* Drop the root and all nodes; nobody may hold any. */
 void ovl_tree_release(struct ovl_tree *tree);
@@ -87,9 +96,19 @@ int ovl_tree_add_unique(struct ovl_tree *tree, struct ovl_node_spec *spec,
 /* Make the tree forget a node, whoever still holds it: its object is gone. */
 void ovl_tree_forget(struct ovl_tree *tree, struct ovl_node *node);
 
-/* Add to, or take from, what the tree counts; may forget something. Blocks. */
-void ovl_tree_charge(struct ovl_tree *tree, size_t weight);
-void ovl_tree_discharge(struct ovl_tree *tree, size_t weight);
+/* Add to, or take from, what the tree counts. */
+void ovl_tree_charge(struct ovl_tree *tree, size_t weight, size_t bytes);
+void ovl_tree_discharge(struct ovl_tree *tree, size_t weight, size_t bytes);
+
+/* The names of this directory count for so much from now on. */
+void ovl_tree_charge_names(struct ovl_tree *tree, struct ovl_dir *dir,
+                           size_t weight, size_t bytes);
+
+/* Forget something, where the tree is beyond its bounds. Blocks. */
+void ovl_tree_shrink(struct ovl_tree *tree);
+
+/* Log a directory whose names alone are beyond the bound on bytes, once. */
+void ovl_tree_tell_huge(struct ovl_tree *tree, struct ovl_node *dir);
 
 /* Around a move: `moving` is held, and who looks meanwhile will know of it. */
 void ovl_tree_move_begin(struct ovl_tree *tree);

@@ -15,6 +15,8 @@
 #define BOUND 100
 
 static const unsigned char key[OVL_KEY_BYTES];
+static const struct ovl_config config = { .max_entries = BOUND,
+	                                  .max_files = 10 };
 static struct ovl_layer layer;
 static struct ovl_tree nodes;
 static uint64_t seed;
@@ -34,8 +36,8 @@ static void setup(void)
 		.nparts = 1,
 	};
 
-	ck_assert_int_eq(
-		ovl_tree_init(&nodes, true, BOUND, 10, key, NULL, NULL), 0);
+	ck_assert_int_eq(ovl_tree_init(&nodes, true, &config, key, NULL, NULL),
+	                 0);
 	nodes.root = ovl_tree_add(&nodes, &spec);
 	ck_assert_ptr_nonnull(nodes.root);
 }
@@ -111,6 +113,41 @@ START_TEST(the_weight_stays_within_the_bound)
 		ovl_node_unref(add(ino, 1));
 		ck_assert_uint_le(atomic_load(&nodes.weight), BOUND + 1);
 	}
+}
+END_TEST
+
+START_TEST(the_bytes_stay_within_the_bound)
+{
+	struct ovl_node *node = add(2, 1);
+	const size_t one = node->bytes;
+
+	ovl_node_unref(node);
+	ck_assert_uint_gt(one, sizeof(*node));
+	nodes.max_weight = 1000000;
+	nodes.max_bytes = 50 * one;
+	for (uint64_t ino = 3; ino < 20000; ino++) {
+		ovl_node_unref(add(ino, 1));
+		ck_assert_uint_le(atomic_load(&nodes.bytes), 52 * one);
+	}
+	ck_assert_uint_gt(atomic_load(&nodes.weight), 25);
+}
+END_TEST
+
+/* A longer name weighs more; what goes takes its whole weight with it. */
+START_TEST(bytes_follow_the_name)
+{
+	const size_t before = atomic_load(&nodes.bytes);
+	struct ovl_node *node = add(2, 1);
+	const size_t shorter = atomic_load(&nodes.bytes);
+	char name[256];
+
+	memset(name, 'x', 255);
+	name[255] = '\0';
+	ck_assert_int_eq(ovl_node_set_place(node, nodes.root, name), 0);
+	ck_assert_uint_ge(atomic_load(&nodes.bytes), shorter + 240);
+	ovl_tree_forget(&nodes, node);
+	ovl_node_unref(node);
+	ck_assert_uint_eq(atomic_load(&nodes.bytes), before);
 }
 END_TEST
 
@@ -235,6 +272,8 @@ int main(void)
 	tcase_add_test(tcase, one_identity_is_one_node);
 	tcase_add_test(tcase, another_generation_replaces);
 	tcase_add_test(tcase, the_weight_stays_within_the_bound);
+	tcase_add_test(tcase, the_bytes_stay_within_the_bound);
+	tcase_add_test(tcase, bytes_follow_the_name);
 	tcase_add_test(tcase, what_is_held_is_never_forgotten);
 	tcase_add_test(tcase, a_deep_chain_is_let_go);
 	tcase_add_test(tcase, a_forgotten_node_is_still_its_holders);
