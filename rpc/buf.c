@@ -3,6 +3,7 @@
 #include "rpc/buf.h"
 
 #include <assert.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 /* What a store keeps of each size, in bytes. */
@@ -15,7 +16,7 @@ void orpc_bufs_init(struct orpc_bufs *bufs, size_t largest)
 {
 	size_t cap = SMALLEST;
 
-	*bufs = (struct orpc_bufs){ 0 };
+	*bufs = (struct orpc_bufs){ .max = SIZE_MAX };
 	for (unsigned i = 0; i < ORPC_BUF_SIZES; i++, cap *= 4)
 		bufs->cap[i] = cap;
 	/* The last is made to measure. */
@@ -37,6 +38,7 @@ void orpc_bufs_release(struct orpc_bufs *bufs)
 		bufs->free[i] = NULL;
 		bufs->nfree[i] = 0;
 	}
+	atomic_store(&bufs->kept, 0);
 }
 
 /* The smallest size that holds `need` bytes; ORPC_BUF_SIZES where none does. */
@@ -49,7 +51,7 @@ static unsigned size_for(const struct orpc_bufs *bufs, size_t need)
 	return i;
 }
 
-static struct orpc_buf *make(const struct orpc_bufs *bufs, unsigned size)
+static struct orpc_buf *make(struct orpc_bufs *bufs, unsigned size)
 {
 	struct orpc_buf *buf;
 
@@ -61,12 +63,36 @@ static struct orpc_buf *make(const struct orpc_bufs *bufs, unsigned size)
 	*buf = (struct orpc_buf){ .cap = bufs->cap[size],
 		                  .refs = 1,
 		                  .size = size };
+	atomic_fetch_add(&bufs->used, buf->cap);
 	return buf;
 }
 
-struct orpc_buf *orpc_buf_new(const struct orpc_bufs *bufs, size_t need)
+struct orpc_buf *orpc_buf_new(struct orpc_bufs *bufs, size_t need)
 {
 	return make(bufs, size_for(bufs, need));
+}
+
+/* Take one that is kept. */
+static struct orpc_buf *unkeep(struct orpc_bufs *bufs, unsigned size)
+{
+	struct orpc_buf *buf = bufs->free[size];
+
+	bufs->free[size] = buf->next;
+	bufs->nfree[size]--;
+	atomic_fetch_sub(&bufs->kept, buf->cap);
+	return buf;
+}
+
+/* Keep less, where `bytes` more do not fit otherwise: large ones go first. */
+static void give_way(struct orpc_bufs *bufs, size_t bytes)
+{
+	unsigned size = ORPC_BUF_SIZES;
+
+	while (size-- > 0) {
+		while (bufs->free[size] &&
+		       !orpc_bufs_fit(bufs, bytes + atomic_load(&bufs->kept)))
+			free(unkeep(bufs, size));
+	}
 }
 
 struct orpc_buf *orpc_bufs_take(struct orpc_bufs *bufs, size_t need)
@@ -74,11 +100,14 @@ struct orpc_buf *orpc_bufs_take(struct orpc_bufs *bufs, size_t need)
 	unsigned size = size_for(bufs, need);
 	struct orpc_buf *buf;
 
-	if (size == ORPC_BUF_SIZES || !bufs->free[size])
+	if (size == ORPC_BUF_SIZES)
+		return NULL;
+	if (!bufs->free[size]) {
+		give_way(bufs, bufs->cap[size]);
 		return make(bufs, size);
-	buf = bufs->free[size];
-	bufs->free[size] = buf->next;
-	bufs->nfree[size]--;
+	}
+	buf = unkeep(bufs, size);
+	atomic_fetch_add(&bufs->used, buf->cap);
 	buf->next = NULL;
 	buf->sent = buf->len = 0;
 	buf->refs = 1;
@@ -92,17 +121,56 @@ void orpc_bufs_put(struct orpc_bufs *bufs, struct orpc_buf *buf)
 	assert(buf->refs > 0);
 	if (--buf->refs > 0)
 		return;
-	if (bufs->nfree[buf->size] >= KEPT_BYTES / buf->cap + 1) {
+	atomic_fetch_sub(&bufs->used, buf->cap);
+	if (bufs->nfree[buf->size] >= KEPT_BYTES / buf->cap + 1 ||
+	    !orpc_bufs_fit(bufs, buf->cap + atomic_load(&bufs->kept))) {
 		free(buf);
 		return;
 	}
+	atomic_fetch_add(&bufs->kept, buf->cap);
 	buf->next = bufs->free[buf->size];
 	bufs->free[buf->size] = buf;
 	bufs->nfree[buf->size]++;
 }
 
-void orpc_buf_free(struct orpc_buf *buf)
+void orpc_buf_free(struct orpc_bufs *bufs, struct orpc_buf *buf)
 {
-	assert(!buf || buf->refs == 1);
+	if (!buf)
+		return;
+	assert(buf->refs == 1);
+	atomic_fetch_sub(&bufs->used, buf->cap);
 	free(buf);
+}
+
+size_t orpc_bufs_size(const struct orpc_bufs *bufs, size_t need)
+{
+	unsigned size = size_for(bufs, need);
+
+	return size < ORPC_BUF_SIZES ? bufs->cap[size]
+	                             : orpc_bufs_largest(bufs);
+}
+
+size_t orpc_bufs_largest(const struct orpc_bufs *bufs)
+{
+	return bufs->cap[ORPC_BUF_SIZES - 1];
+}
+
+bool orpc_bufs_fit(const struct orpc_bufs *bufs, size_t bytes)
+{
+	size_t taken = atomic_load_explicit(&bufs->used, memory_order_relaxed) +
+	               bufs->promised;
+
+	return taken <= bufs->max && bytes <= bufs->max - taken;
+}
+
+void orpc_bufs_promise(struct orpc_bufs *bufs, size_t bytes)
+{
+	give_way(bufs, bytes);
+	bufs->promised += bytes;
+}
+
+void orpc_bufs_release_promise(struct orpc_bufs *bufs, size_t bytes)
+{
+	assert(bytes <= bufs->promised);
+	bufs->promised -= bytes;
 }

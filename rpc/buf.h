@@ -7,12 +7,19 @@
  * What a worker needs it makes with orpc_buf_new; the loop puts it into its
  * store when the reply is out.
  *
+ * A store has a bound on bytes: of what it gave out, what it keeps, and what it
+ * promised. It never refuses a buffer for that: who is about to need one asks
+ * orpc_bufs_fit first, and waits (conn_memory.c), or has what is to come promised
+ * to him. Keeping gives way to both.
+ *
  * A buffer is counted: a connection reads into it while calls that wait in the
  * pool have their arguments in it. The count is the loop's too.
  */
 #ifndef VENEER_RPC_BUF_H
 #define VENEER_RPC_BUF_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #define ORPC_BUF_SIZES 4
@@ -31,6 +38,11 @@ struct orpc_bufs {
 	unsigned nfree[ORPC_BUF_SIZES];
 	struct orpc_buf *free[ORPC_BUF_SIZES];
 	unsigned ahead; /* see record.h */
+	size_t max;     /* bytes in all; SIZE_MAX until someone sets it */
+	size_t promised;
+	/* Bytes given out, by workers too; and those in `free`, which the loop
+	 * changes alone. Any thread may look. */
+	atomic_size_t used, kept;
 };
 
 /* A store whose largest buffer holds `largest` bytes. */
@@ -44,7 +56,18 @@ struct orpc_buf *orpc_bufs_take(struct orpc_bufs *bufs, size_t size);
 void orpc_bufs_put(struct orpc_bufs *bufs, struct orpc_buf *buf);
 
 /* The same past the store: any thread may call these. */
-struct orpc_buf *orpc_buf_new(const struct orpc_bufs *bufs, size_t size);
-void orpc_buf_free(struct orpc_buf *buf);
+struct orpc_buf *orpc_buf_new(struct orpc_bufs *bufs, size_t size);
+void orpc_buf_free(struct orpc_bufs *bufs, struct orpc_buf *buf);
+
+/* The bytes that a buffer of `size` bytes or more has; at most the largest. */
+size_t orpc_bufs_size(const struct orpc_bufs *bufs, size_t size);
+size_t orpc_bufs_largest(const struct orpc_bufs *bufs);
+
+/* Would so many bytes more, given out or promised, be within the bound? */
+bool orpc_bufs_fit(const struct orpc_bufs *bufs, size_t bytes);
+
+/* Count bytes that will be needed, or need not be counted any longer. */
+void orpc_bufs_promise(struct orpc_bufs *bufs, size_t bytes);
+void orpc_bufs_release_promise(struct orpc_bufs *bufs, size_t bytes);
 
 #endif

@@ -188,7 +188,7 @@ int orpc_call_reserve(struct orpc_call *call, size_t size)
 		if (!buf)
 			return -ENOMEM;
 		if (request->own_out && call->may_wait)
-			orpc_buf_free(request->out);
+			orpc_buf_free(request->bufs, request->out);
 		else if (request->own_out)
 			orpc_bufs_put(request->bufs, request->out);
 		request->out = buf;

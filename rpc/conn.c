@@ -8,9 +8,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "rpc/output.h"
-#include "rpc/record.h"
-#include "rpc/shard.h"
+#include "rpc/conn_internal.h"
 
 /*
  * A connection with much to say has its turn cut off after so many reads, and
@@ -18,35 +16,6 @@
  */
 #define READS_A_TURN 8
 #define SEND_AT (256u << 10)
-
-struct orpc_conn {
-	struct orpc_source source;
-	struct orpc_task settle; /* deferred to the end of the turn */
-	bool settling;
-	struct orpc_shard *shard;
-	int fd;            /* -1: closed, waits for its calls */
-	uint32_t interest; /* the events that epoll watches for */
-	bool deaf;         /* nothing more is read: EOF, or winding up */
-	bool choked;       /* too many reply bytes are queued */
-	bool backlog;      /* whole records may be left in the input */
-	unsigned pooled;   /* calls in the pool or at its gate */
-	size_t pooled_bytes;
-	const struct pooled_call *at_gate; /* no reading before it is done */
-	struct orpc_input input;
-	struct orpc_output output;
-	bool is_idle;
-	uint64_t idle_since;
-	TAILQ_ENTRY(orpc_conn) in_conns, in_idle;
-	struct sockaddr_storage peer;
-};
-
-/* A call of a connection in the pool. */
-struct pooled_call {
-	struct orpc_request request;
-	struct orpc_task task; /* first in the pool, then back in the loop */
-	struct orpc_conn *conn;
-	struct orpc_buf *in; /* where its arguments are */
-};
 
 static void close_conn(struct orpc_conn *conn);
 
@@ -70,7 +39,7 @@ static bool is_stalled(const struct orpc_conn *conn)
 {
 	const struct orpc_config *config = &conn->shard->service->config;
 
-	return conn->choked || conn->at_gate ||
+	return conn->choked || conn->at_gate || conn->waiting ||
 	       conn->pooled >= config->max_inflight ||
 	       conn->pooled_bytes >= config->max_queued;
 }
@@ -78,17 +47,25 @@ static bool is_stalled(const struct orpc_conn *conn)
 static void send_replies(struct orpc_conn *conn)
 {
 	size_t max = conn->shard->service->config.max_queued;
+	size_t before = conn->output.queued;
 	int err = orpc_output_send(&conn->output, &conn->shard->bufs, conn->fd);
 
-	if (err)
+	if (err) {
 		close_conn(conn);
-	else if (conn->output.queued <= max / 2)
+		return;
+	}
+	orpc_conn_moved(conn, before - conn->output.queued);
+	if (before > 0 && conn->output.queued == 0)
+		orpc_conn_is_even(conn);
+	if (conn->output.queued <= max / 2)
 		conn->choked = false;
 }
 
 static void queue_reply(struct orpc_conn *conn,
                         const struct orpc_request *request)
 {
+	if (conn->output.queued == 0)
+		orpc_conn_is_even(conn);
 	orpc_output_commit(&conn->output, request->out, request->at,
 	                   request->reply_len);
 	if (conn->output.queued >= conn->shard->service->config.max_queued)
@@ -107,6 +84,7 @@ static void call_done(struct orpc_task *task)
 	struct orpc_shard *shard = conn->shard;
 
 	orpc_gate_leave(&shard->gate);
+	orpc_bufs_release_promise(&shard->bufs, pooled->promised);
 	conn->pooled--;
 	conn->pooled_bytes -= pooled->request.args_len;
 	if (conn->at_gate == pooled)
@@ -147,6 +125,11 @@ static int pool_call(struct orpc_conn *conn, struct orpc_request *request)
 		free(pooled);
 		return -ENOMEM;
 	}
+	/* Its reply may still grow. */
+	pooled->promised = request->out->cap < orpc_bufs_largest(bufs)
+	                           ? orpc_bufs_largest(bufs)
+	                           : 0;
+	orpc_bufs_promise(bufs, pooled->promised);
 	pooled->request = *request;
 	pooled->task.run = call_in_pool;
 	pooled->conn = conn;
@@ -168,6 +151,13 @@ static void log_closed(struct orpc_conn *conn, enum orpc_log_kind kind,
 	orpc_log_peer((const struct sockaddr *)&conn->peer, peer);
 	orpc_log_seldom(&conn->shard->service->log, kind,
 	                "closing the connection of %s: %s", peer, why);
+}
+
+void orpc_conn_give_up(struct orpc_conn *conn, enum orpc_log_kind kind,
+                       const char *why)
+{
+	log_closed(conn, kind, why);
+	close_conn(conn);
 }
 
 /* It broke the rules: what was asked before that is still answered. */
@@ -212,9 +202,16 @@ static bool take_record(struct orpc_conn *conn, unsigned char *record,
 	return false;
 
 no_memory:
-	log_closed(conn, ORPC_LOG_MEMORY, "out of memory");
-	close_conn(conn);
+	orpc_conn_give_up(conn, ORPC_LOG_MEMORY, "out of memory");
 	return false;
+}
+
+/* With nothing in its input, it holds nothing and is granted nothing. */
+static void rest(struct orpc_conn *conn)
+{
+	orpc_input_rest(&conn->input, &conn->shard->bufs);
+	if (!conn->input.buf)
+		orpc_conn_ungrant(conn);
 }
 
 /* Take the whole records that are there, as far as it may. */
@@ -224,18 +221,20 @@ static void take_records(struct orpc_conn *conn)
 	unsigned char *record;
 
 	conn->backlog = true;
-	while (conn->fd >= 0 && !is_stalled(conn)) {
+	while (conn->fd >= 0 && !is_stalled(conn) &&
+	       orpc_conn_may_answer(conn)) {
 		switch (orpc_input_next(&conn->input, max_record, &record,
 		                        &len)) {
 		case ORPC_RECORD_PART:
 			conn->backlog = false;
-			orpc_input_rest(&conn->input, &conn->shard->bufs);
+			rest(conn);
 			return;
 		case ORPC_RECORD_BROKEN:
 			break_off(conn, ORPC_LOG_RECORD,
 			          "a record too long, or in too many pieces");
 			return;
 		case ORPC_RECORD_WHOLE:
+			orpc_conn_ungrant(conn);
 			break;
 		}
 		if (take_record(conn, record, len) &&
@@ -253,13 +252,18 @@ static bool read_some(struct orpc_conn *conn)
 	size_t room;
 	ssize_t n;
 
+	orpc_conn_spend_grant(conn);
 	if (orpc_input_room(&conn->input, &conn->shard->bufs, &to, &room)) {
-		log_closed(conn, ORPC_LOG_MEMORY, "out of memory");
-		close_conn(conn);
+		orpc_conn_give_up(conn, ORPC_LOG_MEMORY, "out of memory");
 		return false;
 	}
+	orpc_conn_keep_grant(conn);
 	n = recv(conn->fd, to, room, MSG_DONTWAIT);
 	if (n > 0) {
+		if (conn->output.queued == 0 &&
+		    !orpc_input_is_midway(&conn->input))
+			orpc_conn_is_even(conn);
+		orpc_conn_moved(conn, (size_t)n);
 		orpc_input_fill(&conn->input, (size_t)n);
 		take_records(conn);
 		return (size_t)n == room;
@@ -274,12 +278,13 @@ static bool read_some(struct orpc_conn *conn)
 static void read_calls(struct orpc_conn *conn)
 {
 	for (int i = 0; i < READS_A_TURN; i++) {
-		if (conn->deaf || is_stalled(conn) || !read_some(conn) ||
+		if (conn->deaf || is_stalled(conn) ||
+		    !orpc_conn_may_read(conn) || !read_some(conn) ||
 		    conn->fd < 0)
 			break;
 	}
 	if (conn->fd >= 0 && !conn->backlog)
-		orpc_input_rest(&conn->input, &conn->shard->bufs);
+		rest(conn);
 }
 
 static void set_interest(struct orpc_conn *conn)
@@ -339,7 +344,17 @@ static void settle(struct orpc_conn *conn)
 		return;
 	}
 	set_interest(conn);
-	set_idle(conn, !owes(conn));
+	set_idle(conn, !owes(conn) && !conn->waiting);
+}
+
+void orpc_conn_go_on(struct orpc_conn *conn)
+{
+	if (conn->backlog)
+		take_records(conn);
+	if (conn->fd >= 0)
+		read_calls(conn);
+	if (conn->fd >= 0)
+		settle(conn);
 }
 
 static void ready(struct orpc_source *source, uint32_t events)
@@ -355,6 +370,7 @@ static void ready(struct orpc_source *source, uint32_t events)
 		close_conn(conn);
 	if (conn->fd >= 0)
 		settle(conn);
+	orpc_conns_memory_freed(conn->shard);
 }
 
 /* ---- Beginning and end ---- */
@@ -363,14 +379,16 @@ static void ready(struct orpc_source *source, uint32_t events)
 static void settle_task(struct orpc_task *task)
 {
 	struct orpc_conn *conn = orpc_container(task, struct orpc_conn, settle);
+	struct orpc_shard *shard = conn->shard;
 
 	conn->settling = false;
 	if (conn->fd >= 0) {
 		settle(conn);
 	} else if (conn->pooled == 0) {
-		TAILQ_REMOVE(&conn->shard->conns, conn, in_conns);
+		TAILQ_REMOVE(&shard->conns, conn, in_conns);
 		free(conn);
 	}
+	orpc_conns_memory_freed(shard);
 }
 
 /* Twice is once: a send may have found the peer gone just before. */
@@ -382,6 +400,8 @@ static void close_conn(struct orpc_conn *conn)
 		return;
 	if (conn->is_idle)
 		set_idle(conn, false);
+	orpc_conn_leave_waiting(conn);
+	orpc_conn_ungrant(conn);
 	orpc_input_release(&conn->input, &shard->bufs);
 	orpc_output_release(&conn->output, &shard->bufs);
 	atomic_fetch_sub(&shard->nconns, 1); /* who sees it close, sees this */

@@ -4,16 +4,18 @@
  * A connection belongs to its shard and is touched in its thread only. It is
  * not read from while it owes too much: reply bytes over max_queued (until half
  * of that is sent), max_inflight calls in the pool, or a call that waits for a
- * place there. It closes itself when the peer does, or breaks the rules; its
+ * place there; nor while the shard's memory is short. It closes itself when the peer does, or breaks the rules; its
  * calls that are still in the pool then end unheard.
  */
 #ifndef VENEER_RPC_CONN_H
 #define VENEER_RPC_CONN_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
+struct orpc_bufs;
 struct orpc_shard;
 
 /* Serve `fd`, which is counted in the shard's nconns. 0 or -errno. */
@@ -25,6 +27,19 @@ bool orpc_conns_evict(struct orpc_shard *shard);
 
 /* Since when the one idle longest has been idle, or ORPC_NONE_IDLE. */
 uint64_t orpc_conns_idle_since(const struct orpc_shard *shard);
+
+/*
+ * Memory has been given back, or may have been: those that wait for some go on,
+ * soon. Nothing where none waits.
+ */
+void orpc_conns_memory_freed(struct orpc_shard *shard);
+
+/* At the end of each turn: those that wait must not wait for ever. */
+void orpc_conns_look_after(struct orpc_shard *shard);
+
+/* What one call may take; the least that a shard must be given. */
+size_t orpc_step(const struct orpc_bufs *bufs);
+size_t orpc_least_bytes(const struct orpc_bufs *bufs);
 
 /* Read no more; each closes when it owes nothing. */
 void orpc_conns_wind_up(struct orpc_shard *shard);

@@ -16,6 +16,7 @@ enum orpc_log_kind {
 	ORPC_LOG_FULL,    /* at the bound of connections */
 	ORPC_LOG_ACCEPT,  /* no descriptor or memory for a connection */
 	ORPC_LOG_MEMORY,  /* a connection closed for want of memory */
+	ORPC_LOG_STUCK,   /* one closed that others wait for */
 	ORPC_LOG_KINDS,
 };
 

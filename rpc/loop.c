@@ -15,7 +15,9 @@ int orpc_loop_init(struct orpc_loop *loop,
 {
 	int err;
 
-	*loop = (struct orpc_loop){ .turned = turned, .wake_fd = -1 };
+	*loop = (struct orpc_loop){ .turned = turned,
+		                    .wake_fd = -1,
+		                    .patience_ms = -1 };
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epoll_fd < 0)
 		return -errno;
@@ -88,7 +90,7 @@ static int wait_for_events(struct orpc_loop *loop, struct epoll_event *events)
 
 	atomic_store(&loop->asleep, true);
 	n = epoll_wait(loop->epoll_fd, events, EVENTS_A_TURN,
-	               atomic_load(&loop->posted) ? 0 : -1);
+	               atomic_load(&loop->posted) ? 0 : loop->patience_ms);
 	atomic_store_explicit(&loop->asleep, false, memory_order_relaxed);
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	loop->now_ms =

@@ -39,6 +39,7 @@ struct orpc_loop {
 	atomic_bool asleep;                 /* a post has to wake it */
 	struct orpc_task *deferred;
 	bool over;
+	int patience_ms; /* that it waits for events, at most; -1: for ever */
 	uint64_t now_ms; /* of this turn, since some start */
 	void (*turned)(struct orpc_loop *loop); /* at the end of each turn */
 };

@@ -111,6 +111,11 @@ struct orpc_config {
 	size_t max_datagram;   /* bytes of results over UDP (32 KiB) */
 	size_t max_queued;     /* reply bytes waiting on one connection before
 	                             it is no longer read from (4 MiB) */
+	size_t max_bytes;      /* of records and replies in memory, over all
+	                             connections, divided among the loops
+	                             (256 MiB, or what the loops need) */
+	unsigned stuck_ms;     /* that a connection may hold memory without
+	                             going on while others wait for it (2000) */
 	unsigned max_inflight; /* calls of one connection in the pool (64) */
 	unsigned max_pending;  /* calls in the pool, over all (1024) */
 	orpc_log_fn *log;      /* NULL: silent */
@@ -124,6 +129,10 @@ struct orpc_stats {
 	uint64_t connections;   /* now */
 	uint64_t closed_idle;   /* given up for a newcomer */
 	uint64_t closed_broken; /* closed for what they sent */
+	uint64_t closed_stuck;  /* that others waited for */
+	uint64_t waits;         /* of a connection for memory */
+	uint64_t buffer_bytes;  /* of records and replies, now */
+	uint64_t spare_bytes;   /* of buffers kept for the next ones */
 	uint64_t dropped; /* datagrams that were no call, or found no room */
 };
 
@@ -132,7 +141,8 @@ struct orpc_server;
 /*
  * A server of `n` programs (the array is copied, the tables are borrowed and
  * must outlive it). 0, -EINVAL (two programs of one number, or a bound that
- * the protocol cannot hold), or -errno.
+ * the protocol cannot hold), -ENOBUFS (max_bytes is too little for that many
+ * loops, records and results of that length), or -errno.
  */
 int orpc_server_new(const struct orpc_config *config,
                     const struct orpc_program *programs, size_t n,

@@ -74,6 +74,12 @@ static bool has_room(struct orpc_input *input)
 	return room >= LEAST_READ || (input->left > 0 && room >= input->left);
 }
 
+/* Does the record in hand end with the fragment in hand? */
+static bool ends_here(const struct orpc_input *input)
+{
+	return input->left > 0 && input->last;
+}
+
 /*
  * The size of the buffer to go on with: four times what is there, or, where
  * this input may be ahead of its bytes, what the record in hand or the habit
@@ -85,7 +91,7 @@ static size_t wanted(struct orpc_input *input, struct orpc_bufs *bufs)
 	size_t size = 4 * have > FIRST_READ ? 4 * have : FIRST_READ;
 	size_t claim = is_empty(input) ? 4 * input->usual
 	                               : have + input->left + LEAST_READ;
-	size_t largest = bufs->cap[ORPC_BUF_SIZES - 1];
+	size_t largest = orpc_bufs_largest(bufs);
 
 	if (claim > size && !input->ahead && bufs->ahead < ORPC_INPUTS_AHEAD) {
 		input->ahead = true;
@@ -93,6 +99,8 @@ static size_t wanted(struct orpc_input *input, struct orpc_bufs *bufs)
 	}
 	if (claim > size && input->ahead)
 		size = claim;
+	else if (size > claim && ends_here(input))
+		size = claim > FIRST_READ ? claim : FIRST_READ;
 	return size < largest ? size : largest;
 }
 
@@ -113,6 +121,45 @@ static int make_room(struct orpc_input *input, struct orpc_bufs *bufs)
 	orpc_bufs_put(bufs, old);
 	input->buf = buf;
 	return 0;
+}
+
+bool orpc_input_is_midway(const struct orpc_input *input)
+{
+	return !is_empty(input);
+}
+
+void orpc_input_be_modest(struct orpc_input *input)
+{
+	input->usual = 0;
+}
+
+size_t orpc_input_claim(const struct orpc_input *input,
+                        const struct orpc_bufs *bufs)
+{
+	const struct orpc_buf *buf = input->buf;
+	size_t largest = orpc_bufs_largest(bufs), size = FIRST_READ;
+	bool alone = buf && buf->refs == 1;
+
+	if (input->fragments == 0) {
+		if (alone || (buf && buf->cap - input->end >= LEAST_READ))
+			return 0;
+		if (is_empty(input) && bufs->ahead < ORPC_INPUTS_AHEAD &&
+		    4 * input->usual > size)
+			size = 4 * input->usual;
+	} else if (ends_here(input)) {
+		if (buf->cap - input->end >= input->left)
+			return 0;
+		if (input->len + input->left + LEAST_READ > size)
+			size = input->len + input->left + LEAST_READ;
+		if (alone && buf->cap >= orpc_bufs_size(bufs, size))
+			return 0;
+	} else {
+		/* Nobody knows how many fragments are still to come. */
+		if (alone && buf->cap == largest)
+			return 0;
+		size = largest;
+	}
+	return orpc_bufs_size(bufs, size);
 }
 
 int orpc_input_room(struct orpc_input *input, struct orpc_bufs *bufs,

@@ -56,6 +56,20 @@ enum orpc_record {
 size_t orpc_input_largest(size_t max_record);
 
 /*
+ * The size of the buffer that the input will ask for before the record in hand
+ * is whole, or to read on between records; 0: what it has will do. When as
+ * below.
+ */
+size_t orpc_input_claim(const struct orpc_input *input,
+                        const struct orpc_bufs *bufs);
+
+/* Is a record begun and not whole? */
+bool orpc_input_is_midway(const struct orpc_input *input);
+
+/* Forget how long records were lately: the next buffer is a small one. */
+void orpc_input_be_modest(struct orpc_input *input);
+
+/*
  * Where to read to, at least one byte. Only when orpc_input_next has said
  * ORPC_RECORD_PART, or on a fresh input. 0 or -ENOMEM.
  */

@@ -57,6 +57,11 @@ static struct orpc_config with_defaults(const struct orpc_config *given)
 		c.max_results ? c.max_results : (1u << 20) + (64u << 10);
 	c.max_datagram = c.max_datagram ? c.max_datagram : 32u << 10;
 	c.max_queued = c.max_queued ? c.max_queued : 4u << 20;
+	c.max_bytes = c.max_bytes ? c.max_bytes : 256u << 20;
+	/* It takes several that do not read their replies to fill a loop's. */
+	if (c.max_queued > c.max_bytes / c.threads / 8)
+		c.max_queued = c.max_bytes / c.threads / 8;
+	c.stuck_ms = c.stuck_ms ? c.stuck_ms : 2000;
 	c.max_inflight = c.max_inflight ? c.max_inflight : 64;
 	c.max_pending = c.max_pending ? c.max_pending : 1024;
 	return c;
@@ -258,6 +263,7 @@ int orpc_server_new(const struct orpc_config *given,
 		return -ENOMEM;
 	memset(server, 0, size);
 	server->service.config = config;
+	server->service.bytes_given = given->max_bytes != 0;
 	orpc_log_init(&server->service.log, config.log, config.log_arg);
 	pthread_mutex_init(&server->lock, NULL);
 	server->close_all.run = close_all;
@@ -387,6 +393,11 @@ void orpc_server_stats(struct orpc_server *server, struct orpc_stats *stats)
 		sum(&stats->accepted, &c->accepted);
 		sum(&stats->closed_idle, &c->closed_idle);
 		sum(&stats->closed_broken, &c->closed_broken);
+		sum(&stats->closed_stuck, &c->closed_stuck);
 		sum(&stats->dropped, &c->dropped);
+		sum(&stats->waits, &c->waits);
+		stats->buffer_bytes +=
+			atomic_load(&server->shards[i].bufs.used);
+		stats->spare_bytes += atomic_load(&server->shards[i].bufs.kept);
 	}
 }

@@ -2,6 +2,7 @@
 
 #include "rpc/shard.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,6 +29,7 @@ static void turned(struct orpc_loop *loop)
 
 	atomic_store_explicit(&shard->idle_since, orpc_conns_idle_since(shard),
 	                      memory_order_relaxed);
+	orpc_conns_look_after(shard);
 	if (shard->winding_up && TAILQ_EMPTY(&shard->conns) &&
 	    shard->gate.inside == 0)
 		orpc_loop_end(loop);
@@ -48,10 +50,27 @@ static void cut(struct orpc_task *task)
 	orpc_conns_close(orpc_container(task, struct orpc_shard, cut));
 }
 
+/* Its share of the bound on memory. 0 or -ENOBUFS. */
+static int set_bound(struct orpc_shard *shard)
+{
+	const struct orpc_config *config = &shard->service->config;
+	const bool given = shard->service->bytes_given;
+	size_t least = orpc_least_bytes(&shard->bufs);
+
+	shard->bufs.max = config->max_bytes / config->threads;
+	if (shard->bufs.max >= least)
+		return 0;
+	if (given)
+		return -ENOBUFS;
+	shard->bufs.max = least;
+	return 0;
+}
+
 int orpc_shard_init(struct orpc_shard *shard, struct orpc_service *service)
 {
 	size_t record = orpc_input_largest(service->config.max_record);
 	size_t reply = service->config.max_results + ORPC_REPLY_OVERHEAD;
+	int err;
 
 	memset(shard, 0, sizeof(*shard));
 	shard->service = service;
@@ -59,11 +78,18 @@ int orpc_shard_init(struct orpc_shard *shard, struct orpc_service *service)
 	shard->cut.run = cut;
 	TAILQ_INIT(&shard->conns);
 	TAILQ_INIT(&shard->idle);
+	TAILQ_INIT(&shard->waiting);
 	SLIST_INIT(&shard->udps);
 	atomic_init(&shard->nconns, 0);
 	atomic_init(&shard->idle_since, ORPC_NONE_IDLE);
 	orpc_bufs_init(&shard->bufs, record > reply ? record : reply);
-	return orpc_loop_init(&shard->loop, turned);
+	err = orpc_loop_init(&shard->loop, turned);
+	if (err)
+		return err;
+	err = set_bound(shard);
+	if (err)
+		orpc_shard_release(shard);
+	return err;
 }
 
 void orpc_shard_release(struct orpc_shard *shard)

@@ -30,6 +30,7 @@ struct orpc_udp;
 /* What is the same for all shards, and constant while they run. */
 struct orpc_service {
 	struct orpc_config config; /* defaults filled in */
+	bool bytes_given;          /* max_bytes is no default */
 	struct orpc_programs programs;
 	struct orpc_log log;
 	int ended_fd; /* an eventfd that counts the shards that have ended */
@@ -38,7 +39,7 @@ struct orpc_service {
 /* Written by the shard's thread alone, read by any. */
 struct orpc_counters {
 	_Atomic uint64_t calls, pooled, accepted, closed_idle, closed_broken,
-		dropped;
+		closed_stuck, dropped, waits;
 };
 
 #define ORPC_CACHE_LINE 64
@@ -52,6 +53,11 @@ struct orpc_shard {
 	struct orpc_counters counters;
 	TAILQ_HEAD(, orpc_conn) conns;
 	TAILQ_HEAD(, orpc_conn) idle; /* owed nothing; idle longest first */
+	/* For memory, longest first; and what is done about it. */
+	TAILQ_HEAD(orpc_waiting, orpc_conn) waiting;
+	struct orpc_task serve_waiting, relieve;
+	bool serving, relieving;
+	uint64_t relieved_at;
 	SLIST_HEAD(, orpc_udp) udps;
 	bool winding_up;
 	struct orpc_task wind_up, cut;

@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "rpc/conn.h"
 #include "rpc/shard.h"
 
 /* No datagram is longer than this. */
@@ -41,6 +42,7 @@ struct pooled_datagram {
 	struct orpc_task task;
 	struct orpc_udp *udp;
 	struct orpc_buf *in;
+	size_t promised; /* for its reply */
 	struct ends ends;
 };
 
@@ -123,10 +125,12 @@ static void call_done(struct orpc_task *task)
 	struct orpc_shard *shard = pooled->udp->shard;
 
 	orpc_gate_leave(&shard->gate);
+	orpc_bufs_release_promise(&shard->bufs, pooled->promised);
 	reply(pooled->udp, &pooled->ends, &pooled->request);
 	orpc_bufs_put(&shard->bufs, pooled->request.out);
 	orpc_bufs_put(&shard->bufs, pooled->in);
 	free(pooled);
+	orpc_conns_memory_freed(shard);
 }
 
 static void call_in_pool(struct orpc_task *task)
@@ -154,6 +158,8 @@ static bool pool_call(struct orpc_udp *udp, struct orpc_request *request,
 	pooled = malloc(sizeof(*pooled));
 	if (!pooled)
 		return false;
+	pooled->promised = orpc_bufs_largest(&shard->bufs);
+	orpc_bufs_promise(&shard->bufs, pooled->promised);
 	pooled->request = *request;
 	pooled->task.run = call_in_pool;
 	pooled->udp = udp;
@@ -208,8 +214,18 @@ static void ready(struct orpc_source *source, uint32_t events)
 
 	(void)events; /* errors are fetched by reading, too */
 	for (int i = 0; i < CALLS_A_TURN && !udp->shard->winding_up; i++) {
-		struct orpc_buf *in = orpc_bufs_take(bufs, DATAGRAM);
-		ssize_t n = in ? receive(udp, in, &ends) : -1;
+		struct orpc_buf *in;
+		ssize_t n;
+
+		/* The datagram itself is the smaller part. */
+		if (!orpc_bufs_fit(bufs, orpc_step(bufs) + DATAGRAM)) {
+			if (recv(udp->fd, NULL, 0, MSG_DONTWAIT) < 0)
+				break;
+			orpc_count(&udp->shard->counters.dropped);
+			continue;
+		}
+		in = orpc_bufs_take(bufs, DATAGRAM);
+		n = in ? receive(udp, in, &ends) : -1;
 
 		if (n >= 0)
 			take_datagram(udp, in, (size_t)n, &ends);

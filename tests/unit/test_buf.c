@@ -144,7 +144,7 @@ START_TEST(what_a_worker_made_may_go_to_the_store)
 	ck_assert_ptr_eq(orpc_bufs_take(&bufs, 100000), buf);
 	/* And what came from the store may be freed past it. */
 	ck_assert_uint_eq(kept(buf->size), 0);
-	orpc_buf_free(buf);
+	orpc_buf_free(&bufs, buf);
 }
 END_TEST
 

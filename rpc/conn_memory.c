@@ -1,0 +1,276 @@
+#include "config.h"
+
+#include "rpc/conn_internal.h"
+
+/*
+ * The bound on memory, of one shard: its share of max_bytes.
+ *
+ * Three kinds of need, and a margin kept free of each for those before it, so
+ * that what has been begun can always be finished:
+ *   1. a reply (orpc_step): may take all there is;
+ *   2. the rest of a record that has begun: leaves room for one reply;
+ *   3. a fresh buffer to read into: leaves room for that and for the largest
+ *      record too.
+ * A record that has begun is granted its whole length or nothing, so of many
+ * that were begun there is always one that can be read to its end, and a whole
+ * record can be answered as soon as replies have left. What is short waits in
+ * one queue; nobody overtakes.
+ *
+ * That leaves peers that do not their part: one stopped in the middle of a
+ * record, one takes no replies. Once somebody waits, they have stuck_ms for each
+ * STUCK_BYTES, then they are closed; their clients connect again.
+ */
+#define STUCK_BYTES (64u << 10)
+
+/* How often that is looked at: so many times in stuck_ms. */
+#define CHECKS 4
+
+/* What one more call may take: its reply, perhaps twice while that grows, and
+ * a buffer for replies to be packed into. */
+size_t orpc_step(const struct orpc_bufs *bufs)
+{
+	return 2 * orpc_bufs_largest(bufs) + bufs->cap[1];
+}
+
+/* While a record outgrows its buffer the next smaller one is there as well. */
+static size_t need_of(const struct orpc_bufs *bufs, size_t claim)
+{
+	const size_t smaller = bufs->cap[ORPC_BUF_SIZES - 2];
+
+	return claim > smaller ? claim + smaller : claim;
+}
+
+static size_t margin(const struct orpc_bufs *bufs, bool midway)
+{
+	return orpc_step(bufs) +
+	       (midway ? 0 : need_of(bufs, orpc_bufs_largest(bufs)));
+}
+
+size_t orpc_least_bytes(const struct orpc_bufs *bufs)
+{
+	return bufs->cap[1] + margin(bufs, false);
+}
+
+/* ---- Asking ---- */
+
+static void wait_for_memory(struct orpc_conn *conn)
+{
+	struct orpc_shard *shard = conn->shard;
+
+	if (conn->waiting)
+		return;
+	conn->waiting = true;
+	conn->waits_since = shard->loop.now_ms;
+	TAILQ_INSERT_TAIL(&shard->waiting, conn, in_waiting);
+	orpc_count(&shard->counters.waits);
+	orpc_conns_memory_freed(shard); /* or it might be there already */
+}
+
+void orpc_conn_leave_waiting(struct orpc_conn *conn)
+{
+	if (conn->waiting)
+		TAILQ_REMOVE(&conn->shard->waiting, conn, in_waiting);
+	conn->waiting = false;
+	conn->moved_at = conn->shard->loop.now_ms;
+	conn->moved = 0;
+}
+
+/* Whoever comes while others wait waits behind them. */
+static bool is_in_turn(const struct orpc_conn *conn)
+{
+	return conn->called || TAILQ_EMPTY(&conn->shard->waiting);
+}
+
+bool orpc_conn_may_answer(struct orpc_conn *conn)
+{
+	struct orpc_bufs *bufs = &conn->shard->bufs;
+
+	if (is_in_turn(conn) && orpc_bufs_fit(bufs, orpc_step(bufs)))
+		return true;
+	wait_for_memory(conn);
+	return false;
+}
+
+/* Is it in the buffer that the input has, or promised already? */
+static bool is_granted(const struct orpc_conn *conn, size_t claim)
+{
+	return claim == 0 || (conn->promised > 0 && claim <= conn->claim);
+}
+
+/* The buffer that it asks for: what there is room for, or at least a small one
+ * where nothing more is sure to come. 0: none. */
+static size_t claim_of(struct orpc_conn *conn, bool *fits)
+{
+	struct orpc_bufs *bufs = &conn->shard->bufs;
+	bool midway = orpc_input_is_midway(&conn->input);
+	size_t claim = orpc_input_claim(&conn->input, bufs);
+
+	*fits = is_granted(conn, claim) ||
+	        orpc_bufs_fit(bufs,
+	                      need_of(bufs, claim) + margin(bufs, midway));
+	if (*fits || midway)
+		return claim;
+	orpc_input_be_modest(&conn->input);
+	claim = orpc_input_claim(&conn->input, bufs);
+	*fits = orpc_bufs_fit(bufs, claim + margin(bufs, midway));
+	return claim;
+}
+
+bool orpc_conn_may_read(struct orpc_conn *conn)
+{
+	bool fits;
+	size_t claim = claim_of(conn, &fits);
+
+	if (is_granted(conn, claim))
+		return true;
+	if (!fits || !is_in_turn(conn)) {
+		wait_for_memory(conn);
+		return false;
+	}
+	orpc_conn_ungrant(conn);
+	conn->claim = claim;
+	conn->promised = need_of(&conn->shard->bufs, claim);
+	orpc_bufs_promise(&conn->shard->bufs, conn->promised);
+	return true;
+}
+
+void orpc_conn_spend_grant(struct orpc_conn *conn)
+{
+	orpc_bufs_release_promise(&conn->shard->bufs, conn->promised);
+	conn->promised = 0;
+}
+
+void orpc_conn_keep_grant(struct orpc_conn *conn)
+{
+	if (conn->input.buf->cap >= conn->claim)
+		conn->claim = 0;
+	if (conn->claim == 0)
+		return;
+	conn->promised = conn->claim;
+	orpc_bufs_promise(&conn->shard->bufs, conn->promised);
+}
+
+void orpc_conn_ungrant(struct orpc_conn *conn)
+{
+	orpc_conn_spend_grant(conn);
+	conn->claim = 0;
+}
+
+/* ---- Getting ---- */
+
+/* Would it get what it waits for? */
+static bool would_go_on(struct orpc_conn *conn)
+{
+	struct orpc_bufs *bufs = &conn->shard->bufs;
+	bool fits;
+
+	if (conn->backlog)
+		return orpc_bufs_fit(bufs, orpc_step(bufs));
+	claim_of(conn, &fits);
+	return fits;
+}
+
+/* Each that waits in turn, once. What it leaves may do for one before it. */
+static void serve_waiting(struct orpc_task *task)
+{
+	struct orpc_shard *shard =
+		orpc_container(task, struct orpc_shard, serve_waiting);
+	struct orpc_conn *conn = TAILQ_FIRST(&shard->waiting), *next;
+	struct orpc_conn *last = TAILQ_LAST(&shard->waiting, orpc_waiting);
+
+	bool any = false;
+
+	shard->serving = false;
+	for (; conn; conn = next) {
+		next = conn == last ? NULL : TAILQ_NEXT(conn, in_waiting);
+		if (!would_go_on(conn))
+			continue;
+		orpc_conn_leave_waiting(conn);
+		conn->called = true;
+		orpc_conn_go_on(conn);
+		conn->called = false;
+		any = true;
+	}
+	if (any)
+		orpc_conns_memory_freed(shard);
+}
+
+void orpc_conns_memory_freed(struct orpc_shard *shard)
+{
+	if (shard->serving || TAILQ_EMPTY(&shard->waiting))
+		return;
+	shard->serving = true;
+	shard->serve_waiting.run = serve_waiting;
+	/* Posted, not deferred: others have their turn in between. */
+	orpc_loop_post(&shard->loop, &shard->serve_waiting);
+}
+
+/* ---- Peers that do not their part ---- */
+
+void orpc_conn_moved(struct orpc_conn *conn, size_t n)
+{
+	conn->moved += n;
+	if (conn->moved < STUCK_BYTES)
+		return;
+	conn->moved = 0;
+	conn->moved_at = conn->shard->loop.now_ms;
+}
+
+void orpc_conn_is_even(struct orpc_conn *conn)
+{
+	conn->moved = 0;
+	conn->moved_at = conn->shard->loop.now_ms;
+}
+
+/* Has so long a time passed since then that it is enough? */
+static bool is_long_ago(const struct orpc_shard *shard, uint64_t then)
+{
+	return shard->loop.now_ms - then >= shard->service->config.stuck_ms;
+}
+
+static bool is_stuck(const struct orpc_conn *conn)
+{
+	bool takes_nothing = conn->output.queued > 0;
+	bool sends_nothing = conn->input.buf && !conn->waiting;
+
+	return conn->fd >= 0 && conn->pooled == 0 &&
+	       (takes_nothing || sends_nothing) &&
+	       is_long_ago(conn->shard, conn->moved_at);
+}
+
+static void relieve(struct orpc_task *task)
+{
+	struct orpc_shard *shard =
+		orpc_container(task, struct orpc_shard, relieve);
+	struct orpc_conn *first = TAILQ_FIRST(&shard->waiting);
+	struct orpc_conn *conn = TAILQ_FIRST(&shard->conns);
+
+	shard->relieving = false;
+	if (!first || !is_long_ago(shard, first->waits_since))
+		return;
+	/* All of them, since those that wait will want as much. */
+	for (; conn; conn = TAILQ_NEXT(conn, in_conns)) {
+		if (!is_stuck(conn))
+			continue;
+		orpc_count(&shard->counters.closed_stuck);
+		orpc_conn_give_up(conn, ORPC_LOG_STUCK,
+		                  "memory is short, and it holds some without "
+		                  "going on");
+	}
+	orpc_conns_memory_freed(shard);
+}
+
+void orpc_conns_look_after(struct orpc_shard *shard)
+{
+	const unsigned every = shard->service->config.stuck_ms / CHECKS + 1;
+	const bool wait = !TAILQ_EMPTY(&shard->waiting);
+
+	shard->loop.patience_ms = wait ? (int)every : -1;
+	if (!wait || shard->relieving ||
+	    shard->loop.now_ms - shard->relieved_at < every)
+		return;
+	shard->relieving = true;
+	shard->relieved_at = shard->loop.now_ms;
+	shard->relieve.run = relieve;
+	orpc_loop_post(&shard->loop, &shard->relieve);
+}
