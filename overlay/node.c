@@ -30,24 +30,28 @@ struct ovl_node *ovl_node_ref(struct ovl_node *node)
 	return node;
 }
 
+static size_t redirect_bytes(const struct ovl_part *part)
+{
+	return part->redirect ? ovl_heap_bytes(strlen(part->redirect) + 1) : 0;
+}
+
 /* What it takes: itself, its place in its tree's table, its name, its parts. */
 static size_t bytes_of(const struct ovl_node *node)
 {
+	const struct ovl_dir *dir = node->dir;
 	size_t bytes = ovl_heap_bytes(sizeof(*node)) + 2 * sizeof(node);
 
 	if (node->name)
 		bytes += ovl_heap_bytes(strlen(node->name) + 1);
-	if (!node->dir)
+	if (node->data)
+		bytes += ovl_heap_bytes(sizeof(*node->data)) +
+		         redirect_bytes(node->data);
+	if (!dir)
 		return bytes;
-	for (unsigned i = 0; i < node->dir->nparts; i++) {
-		const char *redirect = node->dir->parts[i].redirect;
-
-		if (redirect)
-			bytes += ovl_heap_bytes(strlen(redirect) + 1);
-	}
-	return bytes + ovl_heap_bytes(sizeof(*node->dir) +
-	                              node->dir->nparts *
-	                                      sizeof(node->dir->parts[0]));
+	for (unsigned i = 0; i < dir->nparts; i++)
+		bytes += redirect_bytes(&dir->parts[i]);
+	return bytes + ovl_heap_bytes(sizeof(*dir) +
+	                              dir->nparts * sizeof(dir->parts[0]));
 }
 
 static void dir_free(struct ovl_node *node)

@@ -9,6 +9,7 @@
 #include <syslog.h>
 
 #include "server/log.h"
+#include "server/memory.h"
 #include "server/number.h"
 
 #define DEFAULT_ENTRIES 100000
@@ -26,6 +27,9 @@ const char nfsd_options_help[] =
 	"  --max-connections N      TCP connections (1024)\n"
 	"  --max-entries N          files and directories in memory (100000)\n"
 	"  --max-files N            open file descriptors (what the limit allows)\n"
+	"  --max-memory SIZE        of caches and buffers; 512M, 2G (a quarter\n"
+	"                           of the machine's memory)\n"
+	"  --stats FILE             keep statistics in it\n"
 	"  --accept-changed-lower   start though lower layers have changed\n"
 	"  --log-level LEVEL        err, warning, notice (default), info or debug\n"
 	"  -h, --help               print this\n"
@@ -57,6 +61,8 @@ enum {
 	OPT_MAX_CONNECTIONS,
 	OPT_MAX_ENTRIES,
 	OPT_MAX_FILES,
+	OPT_MAX_MEMORY,
+	OPT_STATS,
 	OPT_LOG_LEVEL,
 };
 
@@ -72,6 +78,8 @@ static const struct option long_options[] = {
 	{ "max-connections", required_argument, NULL, OPT_MAX_CONNECTIONS },
 	{ "max-entries", required_argument, NULL, OPT_MAX_ENTRIES },
 	{ "max-files", required_argument, NULL, OPT_MAX_FILES },
+	{ "max-memory", required_argument, NULL, OPT_MAX_MEMORY },
+	{ "stats", required_argument, NULL, OPT_STATS },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
@@ -171,6 +179,13 @@ static int set_option(struct nfsd_options *options, int opt, const char *value)
 	case OPT_ACCEPT_CHANGED_LOWER:
 		options->accept_changed_lower = true;
 		return 0;
+	case OPT_MAX_MEMORY:
+		return nfsd_number_parse_size(value, NFSD_MIN_MEMORY,
+		                              SIZE_MAX / 2,
+		                              &options->max_memory);
+	case OPT_STATS:
+		options->stats = value;
+		return *value != '\0' ? 0 : -EINVAL;
 	case OPT_LOG_LEVEL:
 		return set_log_level(options, value);
 	default:

@@ -3,7 +3,6 @@
 #include "server/server.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,7 +15,9 @@
 #include "rpc/rpcbind.h"
 #include "server/export.h"
 #include "server/mount.h"
+#include "server/memory.h"
 #include "server/nfs3.h"
+#include "server/stats.h"
 
 /* How long clients have at the end to take their replies. */
 #define STOP_TIMEOUT_MS 5000
@@ -40,6 +41,8 @@ struct nfsd_server {
 	struct nfsd_mount *mount;
 	struct orpc_program programs[NPROGRAMS];
 	struct orpc_server *rpc;
+	struct nfsd_stats *stats; /* NULL: no file of them */
+	struct nfsd_memory memory;
 	const char *addresses[NFSD_MAX_ADDRESSES]; /* that are listened on */
 	size_t naddresses;
 	uint16_t port;
@@ -130,6 +133,7 @@ static int open_export(struct nfsd_server *server, char *why, size_t size)
 		.cache = export->cache,
 		.sync = export->sync,
 		.max_entries = options->max_entries,
+		.max_memory = server->memory.cache,
 		.max_files = max_files(options),
 		.log = nfsd_log_line,
 		.log_arg = server->log,
@@ -156,6 +160,7 @@ static int make_programs(struct nfsd_server *server)
 	struct orpc_config config = {
 		.threads = options->threads,
 		.max_connections = options->max_connections,
+		.max_bytes = server->memory.buffers,
 		.log = nfsd_log_line,
 		.log_arg = server->log,
 	};
@@ -170,6 +175,58 @@ static int make_programs(struct nfsd_server *server)
 	server->programs[PROGRAM_MOUNT] = nfsd_mount_program(server->mount);
 	return orpc_server_new(&config, server->programs, NPROGRAMS,
 	                       &server->rpc);
+}
+
+static struct nfsd_stats_source stats_source(const struct nfsd_server *server)
+{
+	return (struct nfsd_stats_source){ .log = server->log,
+		                           .rpc = server->rpc,
+		                           .exports = server->exports };
+}
+
+/* No layer is written to but through the export, the lower ones not at all. */
+static bool is_in_layer(const struct nfsd_server *server)
+{
+	const struct nfsd_export_config *export = &server->options->export;
+	const char *own[] = { export->upperdir, export->workdir };
+
+	for (size_t i = 0; i < export->nlowerdirs; i++)
+		if (nfsd_stats_is_below(server->stats, export->lowerdirs[i]))
+			return true;
+	for (size_t i = 0; i < 2; i++)
+		if (own[i] != NULL &&
+		    nfsd_stats_is_below(server->stats, own[i]))
+			return true;
+	return false;
+}
+
+static int open_stats(struct nfsd_server *server, char *why, size_t size)
+{
+	const struct nfsd_stats_source source = stats_source(server);
+	const char *path = server->options->stats;
+	int err;
+
+	if (path == NULL)
+		return 0;
+	err = nfsd_stats_new(path, &source, &server->stats);
+	if (err == 0 && is_in_layer(server))
+		return fail(-EINVAL, why, size,
+		            "statistics file %s: it is inside a layer", path);
+	if (err == 0)
+		err = nfsd_stats_prepare(server->stats);
+	return err == 0 ? 0
+	                : fail(err, why, size, "statistics file %s: %s", path,
+	                       strerror(-err));
+}
+
+static void divide_memory(struct nfsd_server *server)
+{
+	const struct nfsd_options *options = server->options;
+
+	server->memory = nfsd_memory_divide(
+		options->max_memory != 0
+			? options->max_memory
+			: nfsd_memory_default(options->threads));
 }
 
 int nfsd_server_new(const struct nfsd_options *options, struct nfsd_log *log,
@@ -187,12 +244,19 @@ int nfsd_server_new(const struct nfsd_options *options, struct nfsd_log *log,
 	server->options = options;
 	server->log = log;
 
+	divide_memory(server);
 	err = make_programs(server);
-	if (err != 0)
+	if (err == -ENOBUFS)
+		fail(err, why, size,
+		     "--max-memory: too little for so many event loops "
+		     "(--threads)");
+	else if (err != 0)
 		fail(err, why, size, "%s", strerror(-err));
 	/* Addresses first: taking one leaves no trace, opening layers does. */
 	if (err == 0 && listen)
 		err = listen_all(server, why, size);
+	if (err == 0)
+		err = open_stats(server, why, size);
 	if (err == 0)
 		err = open_export(server, why, size);
 	if (err != 0) {
@@ -252,6 +316,12 @@ int nfsd_server_start(struct nfsd_server *server, char *why, size_t size)
 		return fail(err, why, size, "cannot start threads: %s",
 		            strerror(-err));
 	err = register_programs(server, why, size);
+	if (err == 0 && server->stats != NULL) {
+		err = nfsd_stats_start(server->stats);
+		if (err != 0)
+			fail(err, why, size, "statistics file %s: %s",
+			     server->options->stats, strerror(-err));
+	}
 	if (err == 0 && server->naddresses != 0)
 		log_ready(server);
 	return err;
@@ -269,29 +339,9 @@ int nfsd_server_adopt(struct nfsd_server *server, int fd)
 
 void nfsd_server_log_statistics(struct nfsd_server *server)
 {
-	struct orpc_stats rpc;
-	struct ovl_stats fs;
+	const struct nfsd_stats_source source = stats_source(server);
 
-	orpc_server_stats(server->rpc, &rpc);
-	nfsd_log(server->log, LOG_NOTICE,
-	         "calls %" PRIu64 ", in the pool %" PRIu64
-	         ", connections %" PRIu64 " of %" PRIu64
-	         " ever, closed idle %" PRIu64 " and broken %" PRIu64
-	         ", datagrams dropped %" PRIu64,
-	         rpc.calls, rpc.pooled, rpc.connections, rpc.accepted,
-	         rpc.closed_idle, rpc.closed_broken, rpc.dropped);
-	for (size_t i = 0; i < nfsd_exports_count(server->exports); i++) {
-		const struct nfsd_export *export =
-			nfsd_exports_get(server->exports, i);
-
-		ovl_stats(export->fs, &fs);
-		nfsd_log(server->log, LOG_NOTICE,
-		         "%s: entries %" PRIu64 ", open files %" PRIu64
-		         ", copied up %" PRIu64 " (%" PRIu64
-		         " bytes), walks %" PRIu64 ", flushes %" PRIu64,
-		         export->path, fs.entries, fs.files, fs.copyups,
-		         fs.copied_bytes, fs.walks, fs.flushes);
-	}
+	nfsd_stats_log(&source);
 }
 
 void nfsd_server_free(struct nfsd_server *server)
@@ -302,6 +352,7 @@ void nfsd_server_free(struct nfsd_server *server)
 		orpc_rpcbind_unset(server->programs, NPROGRAMS);
 	if (server->rpc != NULL)
 		orpc_server_stop(server->rpc, STOP_TIMEOUT_MS);
+	nfsd_stats_free(server->stats);
 	orpc_server_free(server->rpc);
 	nfsd_mount_free(server->mount);
 	nfsd_exports_free(server->exports);

@@ -232,6 +232,41 @@ START_TEST(option_it_does_not_know)
 }
 END_TEST
 
+static void check_stats(const char *stats)
+{
+	char options[1024];
+	const char *const arguments[] = { "-p",          "0",       "-o",
+		                          options,       "--stats", stats,
+		                          DAEMON_EXPORT, NULL };
+
+	snprintf(options, sizeof(options),
+	         "lowerdir=%1$s/lower,upperdir=%1$s/upper,workdir=%1$s/work",
+	         veneerd->top);
+	check_refusal(arguments, stats);
+}
+
+START_TEST(statistics_that_cannot_be_written)
+{
+	char path[PATH_MAX];
+
+	check_stats(veneerd->top);
+	check_stats("/dev/null");
+	check_stats("/proc/stats");
+	check_stats(daemon_path(veneerd, "none/stats", path));
+	check_stats(daemon_path(veneerd, "lower/file/stats", path));
+	check_stats(daemon_path(veneerd, "lower/stats", path));
+}
+END_TEST
+
+START_TEST(memory_that_is_no_size)
+{
+	const char *const arguments[] = { "--max-memory", "much",        "-o",
+		                          "lowerdir=/",   DAEMON_EXPORT, NULL };
+
+	check_refusal(arguments, "--max-memory");
+}
+END_TEST
+
 START_TEST(no_export)
 {
 	const char *const arguments[] = { "-p", "0", NULL };
@@ -277,6 +312,8 @@ static Suite *suite(void)
 	tcase_add_test(tcase, port_that_is_taken);
 	tcase_add_test(tcase, export_option_it_does_not_know);
 	tcase_add_test(tcase, option_it_does_not_know);
+	tcase_add_test(tcase, statistics_that_cannot_be_written);
+	tcase_add_test(tcase, memory_that_is_no_size);
 	tcase_add_test(tcase, no_export);
 	tcase_add_test(tcase, a_changed_lower);
 	suite_add_tcase(suite, tcase);

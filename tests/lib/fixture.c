@@ -157,6 +157,8 @@ void fixture_start(struct fixture *fixture, const char *options, bool listen)
 	ck_assert_ptr_nonnull(text);
 	nfsd_options_release(o);
 	nfsd_options_init(o);
+	o->stats = fixture->stats;
+	o->max_memory = fixture->max_memory;
 	o->addresses[o->naddresses++] = "127.0.0.1";
 	o->port = 0;
 	o->threads = 2;

@@ -39,6 +39,8 @@ struct fixture {
 	int topfd;
 	bool mounted; /* it is a tmpfs of its own */
 	struct nfsd_log log;
+	const char *stats; /* as the server's options: a test's to set */
+	uint64_t max_memory;
 	struct nfsd_options options;
 	struct nfsd_server *server;
 	struct client *client;

@@ -83,6 +83,61 @@ START_TEST(an_old_error_does_no_harm)
 }
 END_TEST
 
+static void assert_size(const char *text, uint64_t expected)
+{
+	uint64_t number = expected + 1;
+
+	ck_assert_msg(nfsd_number_parse_size(text, 1, UINT64_MAX, &number) == 0,
+	              "%s: refused", text);
+	ck_assert_uint_eq(number, expected);
+}
+
+START_TEST(sizes_have_units)
+{
+	assert_size("1", 1);
+	assert_size("4095", 4095);
+	assert_size("3K", 3 << 10);
+	assert_size("64m", 64 << 20);
+	assert_size("5G", (uint64_t)5 << 30);
+	assert_size("17179869183G", (uint64_t)17179869183 << 30);
+	assert_size("18446744073709551615", UINT64_MAX);
+}
+END_TEST
+
+START_TEST(what_is_no_size_is_refused)
+{
+	static const char *const bad[] = {
+		"",
+		"M",
+		"-1M",
+		"1MM",
+		"1T",
+		"1.5G",
+		" 1M",
+		"1M ",
+		"0x1M",
+		"1 M",
+		"0",
+		"0K",
+		"17179869184G",
+		"99999999999999999999999999999999999999999999999M",
+	};
+	uint64_t number = 4711;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ck_assert_msg(nfsd_number_parse_size(bad[i], 1, UINT64_MAX,
+		                                     &number) == -EINVAL,
+		              "\"%s\": taken", bad[i]);
+	/* The range is of bytes. */
+	ck_assert_int_eq(nfsd_number_parse_size("1K", 1025, 4096, &number),
+	                 -EINVAL);
+	ck_assert_int_eq(nfsd_number_parse_size("5K", 1025, 4096, &number),
+	                 -EINVAL);
+	ck_assert_uint_eq(number, 4711);
+	ck_assert_int_eq(nfsd_number_parse_size("4K", 1025, 4096, &number), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("number");
@@ -96,6 +151,8 @@ int main(void)
 	tcase_add_test(tcase, there_are_no_signs);
 	tcase_add_test(tcase, what_64_bits_do_not_hold_is_refused);
 	tcase_add_test(tcase, an_old_error_does_no_harm);
+	tcase_add_test(tcase, sizes_have_units);
+	tcase_add_test(tcase, what_is_no_size_is_refused);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

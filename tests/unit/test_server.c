@@ -185,6 +185,41 @@ START_TEST(an_address_that_is_none_is_named)
 }
 END_TEST
 
+START_TEST(memory_too_little_for_its_loops_is_named)
+{
+	options->max_memory = 64u << 20;
+	options->threads = 100;
+	ck_assert_int_eq(make(false), -ENOBUFS);
+	ck_assert_ptr_nonnull(strstr(why, "--max-memory"));
+	options->threads = 2;
+	ck_assert_int_eq(make(false), 0);
+	nfsd_server_free(server);
+	server = NULL;
+	/* Where it is not said, it is enough. */
+	options->max_memory = 0;
+	options->threads = 200;
+	ck_assert_int_eq(make(false), 0);
+}
+END_TEST
+
+START_TEST(statistics_in_a_layer_are_refused)
+{
+	static const char *const layers[] = { "lower0", "upper", "work" };
+	char path[512], fresh[520];
+
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "%s/%s/stats", fixture->top,
+		         layers[i]);
+		options->stats = path;
+		ck_assert_int_eq(make(false), -EINVAL);
+		ck_assert_ptr_nonnull(strstr(why, path));
+		snprintf(fresh, sizeof(fresh), "%s.new", path);
+		ck_assert_int_eq(access(path, F_OK), -1);
+		ck_assert_int_eq(access(fresh, F_OK), -1);
+	}
+}
+END_TEST
+
 START_TEST(layers_are_served_by_one_server_at_a_time)
 {
 	struct nfsd_server *second = NULL;
@@ -229,6 +264,8 @@ int main(void)
 	               a_port_that_is_taken_is_named_and_no_layer_touched);
 	tcase_add_test(tcase, layers_that_are_refused_leave_the_port_free);
 	tcase_add_test(tcase, an_address_that_is_none_is_named);
+	tcase_add_test(tcase, memory_too_little_for_its_loops_is_named);
+	tcase_add_test(tcase, statistics_in_a_layer_are_refused);
 	tcase_add_test(tcase, layers_are_served_by_one_server_at_a_time);
 	tcase_add_test(tcase,
 	               a_socket_for_a_server_that_does_not_run_is_closed);
