@@ -212,7 +212,7 @@ struct orpc_stats toy_stats(void)
 
 static int with_timeout(int fd)
 {
-	struct timeval timeout = { .tv_sec = 10 };
+	struct timeval timeout = { .tv_sec = 30 };
 
 	ck_assert_int_ge(fd, 0);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));

@@ -48,7 +48,7 @@ void toy_stop(void);
 void toy_start_at(const struct orpc_config *config, const char *address,
                   uint16_t *port);
 
-/* A socket pair's end; connected sockets. They time out after ten seconds. */
+/* A socket pair's end; connected sockets. They time out after half a minute. */
 int toy_pair(void);
 int toy_connect(int type, const char *address, uint16_t port);
 
