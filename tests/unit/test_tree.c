@@ -36,7 +36,7 @@ static void long_name(char name[LONG + 1], unsigned i)
 
 static void fill_dir(const char *layer, const char *dir, unsigned n)
 {
-	char path[LONG + 64], name[LONG + 1];
+	char path[2 * LONG + 64], name[LONG + 1];
 
 	snprintf(path, sizeof(path), "%s/%s", layer, dir);
 	tree_mkdir(path);
