@@ -46,6 +46,11 @@ static size_t bytes_of(const struct ovl_node *node)
 	if (node->data)
 		bytes += ovl_heap_bytes(sizeof(*node->data)) +
 		         redirect_bytes(node->data);
+	/* Others may hold it too: then it counts for each. */
+	if (node->acl)
+		bytes += ovl_heap_bytes(sizeof(*node->acl) +
+		                        node->acl->n *
+		                                sizeof(node->acl->entries[0]));
 	if (!dir)
 		return bytes;
 	for (unsigned i = 0; i < dir->nparts; i++)
@@ -228,6 +233,13 @@ struct ovl_node *ovl_node_place(struct ovl_node *node, char *name)
 	return parent;
 }
 
+void ovl_node_count(struct ovl_node *node)
+{
+	ovl_tree_discharge(node->tree, 0, node->bytes);
+	node->bytes = bytes_of(node);
+	ovl_tree_charge(node->tree, 0, node->bytes);
+}
+
 int ovl_node_set_place(struct ovl_node *node, struct ovl_node *parent,
                        const char *name)
 {
@@ -241,9 +253,7 @@ int ovl_node_set_place(struct ovl_node *node, struct ovl_node *parent,
 	old_name = node->name;
 	node->parent = ovl_node_ref(parent);
 	node->name = copy;
-	ovl_tree_discharge(node->tree, 0, node->bytes);
-	node->bytes = bytes_of(node);
-	ovl_tree_charge(node->tree, 0, node->bytes);
+	ovl_node_count(node);
 	pthread_mutex_unlock(&node->lock);
 	ovl_node_unref(old_parent);
 	free(old_name);

@@ -146,7 +146,10 @@ void ovl_node_remember(struct ovl_node *node, struct ovl_node *dir,
 /* Replace a directory's names (NULL: forget them). The node's lock is held. */
 void ovl_node_set_names(struct ovl_node *node, struct ovl_names *names);
 
-/* Count them anew, after a change in them. The node's lock is held. */
+/* Count the rest of its memory anew. The node's lock is held. */
+void ovl_node_count(struct ovl_node *node);
+
+/* Count the names anew, after a change in them. The node's lock is held. */
 void ovl_node_count_names(struct ovl_node *node);
 
 /* Now, as struct ovl_node.checked counts. */

@@ -229,6 +229,7 @@ static int reread_acl(struct ovl_node *node, struct ovl_acl **acl)
 	if (begun >= node->acl_checked) {
 		old = node->acl;
 		node->acl = ovl_acl_ref(*acl);
+		ovl_node_count(node);
 		node->acl_checked = begun;
 	}
 	pthread_mutex_unlock(&node->lock);

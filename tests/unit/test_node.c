@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "overlay/acl.h"
 #include "overlay/fdcache.h"
 #include "overlay/tree.h"
 
@@ -151,6 +152,25 @@ START_TEST(bytes_follow_the_name)
 }
 END_TEST
 
+START_TEST(bytes_count_an_acl)
+{
+	const size_t before = atomic_load(&nodes.bytes);
+	const size_t size = 300 * sizeof(struct ovl_acl_entry);
+	struct ovl_node *node = add(2, 1);
+	const size_t without = atomic_load(&nodes.bytes);
+
+	node->acl = calloc(1, sizeof(*node->acl) + size);
+	ck_assert_ptr_nonnull(node->acl);
+	atomic_init(&node->acl->refs, 1);
+	node->acl->n = 300;
+	ovl_node_count(node);
+	ck_assert_uint_ge(atomic_load(&nodes.bytes), without + size);
+	ovl_tree_forget(&nodes, node);
+	ovl_node_unref(node);
+	ck_assert_uint_eq(atomic_load(&nodes.bytes), before);
+}
+END_TEST
+
 /* What is held stays, and is found; the rest makes room. */
 START_TEST(what_is_held_is_never_forgotten)
 {
@@ -274,6 +294,7 @@ int main(void)
 	tcase_add_test(tcase, the_weight_stays_within_the_bound);
 	tcase_add_test(tcase, the_bytes_stay_within_the_bound);
 	tcase_add_test(tcase, bytes_follow_the_name);
+	tcase_add_test(tcase, bytes_count_an_acl);
 	tcase_add_test(tcase, what_is_held_is_never_forgotten);
 	tcase_add_test(tcase, a_deep_chain_is_let_go);
 	tcase_add_test(tcase, a_forgotten_node_is_still_its_holders);
