@@ -185,17 +185,18 @@ static int copy_attributes(int from, int to, const struct ovl_attr *attr)
 
 int ovl_copy_object(int fd, int data, const struct ovl_attr *attr, int to_dir,
                     const char *name, uint64_t size, bool sync,
-                    uint64_t *copied, int *out_fd)
+                    struct ovl_copy_watch *watch, int *out_fd)
 {
 	bool can_sync = S_ISREG(attr->mode) || S_ISDIR(attr->mode);
-	uint64_t bytes = 0;
+	struct ovl_copy_watch unwatched = { 0 };
 	int new = make_object(fd, attr, to_dir, name);
 	int err = 0;
 
 	if (new < 0)
 		return new;
 	if (S_ISREG(attr->mode) && data >= 0)
-		err = ovl_copy_data(data, new, size, &bytes);
+		err = ovl_copy_data(data, new, size,
+		                    watch ? watch : &unwatched);
 	else if (S_ISREG(attr->mode) && ftruncate(new, attr->size))
 		err = -errno;
 	if (!err)
@@ -204,8 +205,6 @@ int ovl_copy_object(int fd, int data, const struct ovl_attr *attr, int to_dir,
 		err = -errno;
 	if (err)
 		remove_object(to_dir, name, attr->mode);
-	if (!err && copied)
-		*copied += bytes;
 	if (!err && out_fd)
 		*out_fd = new;
 	else

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "overlay/attr.h"
+#include "overlay/copydata.h"
 
 /*
  * Copy the object open as `fd` (O_PATH will do), looking like `attr`, to `name` in
@@ -20,18 +21,19 @@
  *
  * `size`: for a regular file, how much of it is wanted (the rest is about to be
  * cut off); UINT64_MAX: all. `sync`: fsync a file or directory; others reach
- * stable storage with the directory they are in. `*copied`, if not NULL, grows
- * by the bytes copied. `out_fd`, if not NULL, gets a descriptor of the copy:
+ * stable storage with the directory they are in. `watch`, if not NULL, looks on
+ * while data is copied. `out_fd`, if not NULL, gets a descriptor of the copy:
  * O_RDWR of a regular file, O_RDONLY of a directory, O_PATH else.
  *
  * Extended attributes that the filesystem there does not know, and those of
  * security.* and trusted.* that the server may not set, are left out. 0; -EEXIST
  * (what stands there is untouched); -EPERM: the owner cannot be given;
  * -EOPNOTSUPP: it has an ACL, which the filesystem there cannot keep; -ENOSPC,
- * -EDQUOT, -EIO, ...: then nothing is left at `name`.
+ * -EDQUOT, -EIO, what a step of the watch returned, ...: then nothing is left at
+ * `name`.
  */
 int ovl_copy_object(int fd, int data, const struct ovl_attr *attr, int to_dir,
                     const char *name, uint64_t size, bool sync,
-                    uint64_t *copied, int *out_fd);
+                    struct ovl_copy_watch *watch, int *out_fd);
 
 #endif

@@ -12,13 +12,15 @@
 #include <unistd.h>
 
 #define BUFFER_SIZE (256 * 1024)
-/* In one system call, lest it run for minutes. */
-#define KERNEL_COPY_MAX (64 * 1024 * 1024)
+/* In one system call, lest nobody hear of it for seconds. */
+#define KERNEL_COPY_MAX (8 * 1024 * 1024)
 
 struct copying {
 	int from, to;
 	uint64_t size; /* wanted */
-	uint64_t *copied;
+	uint64_t data; /* how much of it is no hole, about */
+	uint64_t done;
+	struct ovl_copy_watch *watch;
 	bool by_kernel; /* copy_file_range has not failed yet */
 	char *buffer;   /* for when it has */
 };
@@ -77,11 +79,35 @@ static ssize_t copy_by_hand(struct copying *job, uint64_t at, uint64_t count)
 	return err ? err : n;
 }
 
+static int step(const struct copying *job, uint64_t at)
+{
+	const struct ovl_copy_progress progress = {
+		.to = job->to,
+		.at = at,
+		.size = job->size,
+		.done = job->done,
+		.data = job->data,
+	};
+
+	if (!job->watch->step)
+		return 0;
+	return job->watch->step(job->watch->arg, &progress);
+}
+
+static void count(struct copying *job, uint64_t bytes)
+{
+	job->done += bytes;
+	job->watch->copied += bytes;
+}
+
 static int copy_range(struct copying *job, uint64_t at, uint64_t end)
 {
 	while (at < end) {
 		ssize_t n = -ENOSYS;
+		int err = step(job, at);
 
+		if (err)
+			return err;
 		if (job->by_kernel)
 			n = copy_by_kernel(job, at, end - at);
 		/* Some filesystems' files look empty to copy_file_range. */
@@ -95,7 +121,7 @@ static int copy_range(struct copying *job, uint64_t at, uint64_t end)
 			return 0; /* it has been cut meanwhile */
 		if (n > 0) {
 			at += (uint64_t)n;
-			*job->copied += (uint64_t)n;
+			count(job, (uint64_t)n);
 		}
 	}
 	return 0;
@@ -134,20 +160,27 @@ static int copy_ranges(struct copying *job)
 }
 
 /* Blocks shared with the original cost neither time nor space. */
-static bool clone_data(const struct copying *job, uint64_t full)
+static bool clone_data(struct copying *job, uint64_t full)
 {
 	if (ioctl(job->to, FICLONE, job->from) < 0)
 		return false;
-	*job->copied += job->size;
-	return job->size == full || ftruncate(job->to, (off_t)job->size) == 0;
+	if (job->size < full && ftruncate(job->to, (off_t)job->size) < 0)
+		return false;
+	count(job, job->size);
+	return true;
 }
 
-int ovl_copy_data(int from, int to, uint64_t size, uint64_t *copied)
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+int ovl_copy_data(int from, int to, uint64_t size, struct ovl_copy_watch *watch)
 {
 	struct copying job = {
 		.from = from,
 		.to = to,
-		.copied = copied,
+		.watch = watch,
 		.by_kernel = true,
 	};
 	struct stat st;
@@ -155,7 +188,8 @@ int ovl_copy_data(int from, int to, uint64_t size, uint64_t *copied)
 
 	if (fstat(from, &st) < 0)
 		return -errno;
-	job.size = size < (uint64_t)st.st_size ? size : (uint64_t)st.st_size;
+	job.size = least(size, (uint64_t)st.st_size);
+	job.data = least(job.size, (uint64_t)st.st_blocks * 512);
 	if (job.size == 0 || clone_data(&job, (uint64_t)st.st_size))
 		return 0;
 	/* First the size: a hole at the end has nothing else that made it. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "overlay/copy.h"
+#include "overlay/copying.h"
 #include "overlay/dir.h"
 #include "overlay/file.h"
 #include "overlay/find.h"
@@ -21,40 +22,6 @@
 #include "overlay/refresh.h"
 #include "overlay/upper.h"
 #include "overlay/xattr.h"
-
-/* ---- one copy of an object at a time ------------------------------------------ */
-
-static bool is_copying(const struct ovl *fs, uint64_t fileid)
-{
-	const struct ovl_copying *copying = fs->copying;
-
-	while (copying && copying->fileid != fileid)
-		copying = copying->next;
-	return copying;
-}
-
-static void begin(struct ovl *fs, struct ovl_copying *copying, uint64_t fileid)
-{
-	pthread_mutex_lock(&fs->copying_lock);
-	while (is_copying(fs, fileid))
-		pthread_cond_wait(&fs->copying_ended, &fs->copying_lock);
-	copying->fileid = fileid;
-	copying->next = fs->copying;
-	fs->copying = copying;
-	pthread_mutex_unlock(&fs->copying_lock);
-}
-
-static void end(struct ovl *fs, struct ovl_copying *copying)
-{
-	struct ovl_copying **link;
-
-	pthread_mutex_lock(&fs->copying_lock);
-	for (link = &fs->copying; *link != copying; link = &(*link)->next)
-		;
-	*link = copying->next;
-	pthread_cond_broadcast(&fs->copying_ended);
-	pthread_mutex_unlock(&fs->copying_lock);
-}
 
 /* ---- making the copy ------------------------------------------------------------ */
 
@@ -67,14 +34,17 @@ static bool wants_metacopy(const struct ovl *fs, const struct ovl_node *node,
 }
 
 /* Copy the object, with its data unless `metacopy`. */
-static int copy_object(struct ovl *fs, struct ovl_node *node,
-                       const struct ovl_attr *attr, uint64_t size,
-                       bool metacopy, const char *tmp, int *fd)
+static int copy_object(struct ovl_node *node, const struct ovl_attr *attr,
+                       uint64_t size, bool metacopy,
+                       struct ovl_copying *copying, const char *tmp, int *fd)
 {
 	const bool has_data = S_ISREG(node->type) && !metacopy;
-	int work = ovl_workdir_tmp(fs->workdir);
+	struct ovl_copy_watch watch = {
+		.step = ovl_copying_step,
+		.arg = copying,
+	};
+	int work = ovl_workdir_tmp(copying->fs->workdir);
 	struct ovl_data data;
-	uint64_t copied = 0;
 	int from, err;
 
 	from = ovl_node_open_path(node);
@@ -83,13 +53,12 @@ static int copy_object(struct ovl *fs, struct ovl_node *node,
 	err = has_data ? ovl_data_open(node, true, &data) : 0;
 	if (!err) {
 		err = ovl_copy_object(from, has_data ? ovl_fd_num(data.fd) : -1,
-		                      attr, work, tmp, size, false, &copied,
-		                      fd);
+		                      attr, work, tmp, size, false, &watch, fd);
 		if (has_data)
 			ovl_data_close(&data);
 	}
 	close(from);
-	atomic_fetch_add(&fs->copied_bytes, copied);
+	atomic_fetch_add(&copying->fs->copied_bytes, watch.copied);
 	return err;
 }
 
@@ -134,7 +103,8 @@ static int add_to_index(struct ovl *fs, struct ovl_node *node, int fd)
  * looks there.
  */
 static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
-                     const char *tmp, struct ovl_real *real, bool *metacopy)
+                     struct ovl_copying *copying, const char *tmp,
+                     struct ovl_real *real, bool *metacopy)
 {
 	struct ovl_attr attr;
 	int fd = -1, err;
@@ -144,7 +114,7 @@ static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
 	if (err)
 		return err;
 	*metacopy = wants_metacopy(fs, node, &attr, size);
-	err = copy_object(fs, node, &attr, size, *metacopy, tmp, &fd);
+	err = copy_object(node, &attr, size, *metacopy, copying, tmp, &fd);
 	if (err)
 		return err;
 	if (*metacopy)
@@ -272,7 +242,8 @@ static int upper_place(struct ovl *fs, const struct job *what,
 	return err;
 }
 
-static int copy(struct ovl *fs, const struct job *what, struct ovl_node **upper)
+static int copy(struct ovl *fs, const struct job *what,
+                struct ovl_copying *copying, struct ovl_node **upper)
 {
 	char name[NAME_MAX + 1], tmp[OVL_TMPNAME_SIZE];
 	struct ovl_real real;
@@ -283,8 +254,11 @@ static int copy(struct ovl *fs, const struct job *what, struct ovl_node **upper)
 	err = upper_place(fs, what, &dir, name);
 	if (err)
 		return err;
+	copying->dir = dir;
+	copying->name = name;
 	ovl_workdir_name(fs->workdir, tmp);
-	err = make_copy(fs, what->node, what->size, tmp, &real, &metacopy);
+	err = make_copy(fs, what->node, what->size, copying, tmp, &real,
+	                &metacopy);
 	if (!err) {
 		pthread_mutex_lock(&dir->dir->change);
 		err = put_in_place(fs, what->node, dir, name, tmp, &real,
@@ -296,6 +270,19 @@ static int copy(struct ovl *fs, const struct job *what, struct ovl_node **upper)
 	if (!err)
 		atomic_fetch_add(&fs->copyups, 1);
 	ovl_node_unref(dir);
+	return err;
+}
+
+static int complete(struct ovl_node *node, uint64_t size,
+                    struct ovl_copying *copying)
+{
+	char name[NAME_MAX + 1];
+	int err;
+
+	copying->dir = ovl_node_place(node, name);
+	copying->name = name;
+	err = ovl_metacopy_complete(node, size, copying);
+	ovl_node_unref(copying->dir);
 	return err;
 }
 
@@ -314,21 +301,23 @@ static int copy_once(struct ovl *fs, const struct job *what,
 		*upper = ovl_node_ref(node);
 		return 0;
 	}
-	begin(fs, &copying, node->id.fileid);
+	err = ovl_copying_begin(fs, &copying, node->id.fileid, what->size);
+	if (err)
+		return err;
 	/* Somebody else may have done it by now. */
 	err = ovl_find_over(fs, node, true, &over);
 	if (!err && !over->tree->upper) {
-		err = copy(fs, what, upper);
+		err = copy(fs, what, &copying, upper);
 		ovl_node_unref(over);
 	} else if (!err) {
 		if (what->size != OVL_COPYUP_ATTRS)
-			err = ovl_metacopy_complete(fs, over, what->size);
+			err = complete(over, what->size, &copying);
 		if (err)
 			ovl_node_unref(over);
 		else
 			*upper = over;
 	}
-	end(fs, &copying);
+	ovl_copying_end(&copying, err);
 	return err;
 }
 

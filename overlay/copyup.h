@@ -17,11 +17,12 @@
  * become; it is copied up, and its parents first, if need be. `size`: how much
  * of a regular file is wanted, the rest being about to be cut off;
  * OVL_COPYUP_ALL; OVL_COPYUP_ATTRS: its data may stay where it is (metacopy). One
- * copy at a time is made of an object; others wait for it. Blocks.
+ * copy at a time is made of an object; others wait for it (copying.h). Blocks.
  *
  * The object is made whole in the work directory and then renamed into place:
  * until then, and after any failure, the lower one is served. -ENOENT: it has
- * been removed meanwhile; -ENOSPC, -EDQUOT, -EIO, -EACCES, ...
+ * been removed meanwhile; -EINPROGRESS: to be asked for again, in a while, since
+ * it takes long, or too much else does; -ENOSPC, -EDQUOT, -EIO, -EACCES, ...
  */
 int ovl_copyup(struct ovl *fs, struct ovl_node *node, uint64_t size,
                struct ovl_node **upper);

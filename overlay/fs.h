@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "overlay/copying.h"
 #include "overlay/layer.h"
 #include "overlay/tree.h"
 #include "overlay/overlay.h"
@@ -15,12 +16,6 @@
 #include "overlay/state.h"
 #include "overlay/walk.h"
 #include "overlay/workdir.h"
-
-/* An object that is being copied up: others who want it wait. */
-struct ovl_copying {
-	struct ovl_copying *next;
-	uint64_t fileid;
-};
 
 struct ovl {
 	/* Never change after ovl_open. */
@@ -42,9 +37,7 @@ struct ovl {
 
 	pthread_mutex_t rename; /* see node.h */
 
-	pthread_mutex_t copying_lock; /* guards the list of copies under way */
-	pthread_cond_t copying_ended;
-	struct ovl_copying *copying;
+	struct ovl_copies copies; /* under way */
 
 	atomic_uint_fast64_t verifier; /* of unstable writes */
 	atomic_uint_fast64_t copyups, copied_bytes, flushes;

@@ -24,19 +24,23 @@ static void take_back(int fd, uint64_t size)
 }
 
 /* What tells of the metacopy goes last: a crash before leaves it one. */
-static int fill(struct ovl *fs, struct ovl_node *node, int from, int to,
-                uint64_t size)
+static int fill(struct ovl_copying *copying, struct ovl_node *node, int from,
+                int to, uint64_t size)
 {
+	struct ovl_copy_watch watch = {
+		.step = ovl_copying_step,
+		.arg = copying,
+	};
+	struct ovl *fs = copying->fs;
 	struct ovl_attr attr;
 	struct timespec times[2];
-	uint64_t copied = 0;
 	int err;
 
 	err = ovl_node_reread(node, false, &attr);
 	if (err)
 		return err;
-	err = ovl_copy_data(from, to, size, &copied);
-	atomic_fetch_add(&fs->copied_bytes, copied);
+	err = ovl_copy_data(from, to, size, &watch);
+	atomic_fetch_add(&fs->copied_bytes, watch.copied);
 	if (!err && size < attr.size && ftruncate(to, size))
 		err = -errno;
 	times[0] = attr.atime;
@@ -54,7 +58,8 @@ static int fill(struct ovl *fs, struct ovl_node *node, int from, int to,
 	return err;
 }
 
-int ovl_metacopy_complete(struct ovl *fs, struct ovl_node *node, uint64_t size)
+int ovl_metacopy_complete(struct ovl_node *node, uint64_t size,
+                          struct ovl_copying *copying)
 {
 	struct ovl_data from;
 	struct ovl_fd *to;
@@ -67,10 +72,11 @@ int ovl_metacopy_complete(struct ovl *fs, struct ovl_node *node, uint64_t size)
 		return err;
 	err = ovl_file_fd(node, true, &to);
 	if (!err) {
-		err = fill(fs, node, ovl_fd_num(from.fd), ovl_fd_num(to), size);
+		err = fill(copying, node, ovl_fd_num(from.fd), ovl_fd_num(to),
+		           size);
 		if (!err) {
 			atomic_store(&node->metacopy, false);
-			err = ovl_flush_object(fs, ovl_fd_num(to));
+			err = ovl_flush_object(copying->fs, ovl_fd_num(to));
 		}
 		ovl_fd_unref(node->tree->fds, to);
 	}

@@ -12,11 +12,12 @@
 /*
  * Copy the data up, too, of a node of the upper that may be a metacopy: its first
  * `size` bytes, if the rest is about to be cut off, as in ovl_copyup. Until all of
- * it is there the data below is served. Nobody else may be copying it. Blocks. 0,
- * -ENOSPC, -EDQUOT, -EIO, ...: then it is a metacopy as before, and takes no
+ * it is there the data below is served. `copying` is what the copy counts as:
+ * nobody else's. Blocks. 0, -EINPROGRESS (see copying.h), -ENOSPC, -EDQUOT, -EIO, ...: then it is a metacopy as before, and takes no
  * space.
  */
-int ovl_metacopy_complete(struct ovl *fs, struct ovl_node *node, uint64_t size);
+int ovl_metacopy_complete(struct ovl_node *node, uint64_t size,
+                          struct ovl_copying *copying);
 
 /*
  * A name of the node is about to be another: where it is a metacopy, say in it by

@@ -372,8 +372,7 @@ static struct ovl *new_fs(const struct ovl_config *config)
 	randombytes_buf(&verifier, sizeof(verifier));
 	atomic_init(&fs->verifier, verifier);
 	pthread_mutex_init(&fs->rename, NULL);
-	pthread_mutex_init(&fs->copying_lock, NULL);
-	pthread_cond_init(&fs->copying_ended, NULL);
+	ovl_copies_init(&fs->copies, config->max_copies, config->max_waiting);
 	return fs;
 }
 
@@ -411,6 +410,11 @@ int ovl_open(const struct ovl_config *config, struct ovl **fs, char *why,
 	return err;
 }
 
+void ovl_wind_up(struct ovl *fs)
+{
+	ovl_copies_stop(&fs->copies);
+}
+
 void ovl_close(struct ovl *fs)
 {
 	if (!fs)
@@ -426,8 +430,7 @@ void ovl_close(struct ovl *fs)
 	ovl_workdir_close(fs->workdir);
 	ovl_state_release(&fs->state);
 	pthread_mutex_destroy(&fs->rename);
-	pthread_mutex_destroy(&fs->copying_lock);
-	pthread_cond_destroy(&fs->copying_ended);
+	ovl_copies_release(&fs->copies);
 	free(fs);
 }
 

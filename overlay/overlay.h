@@ -22,7 +22,8 @@
  * the system call of the same name, and besides:
  *   -EAGAIN        waiting is needed and not allowed
  *   -ESTALE        the object is gone
- *   -EINPROGRESS   still being looked for; ask again in a while
+ *   -EINPROGRESS   still being looked for, or being copied up, which takes
+ *                  long; ask again in a while
  * On failure out-parameters are untouched, but for struct ovl_change.
  */
 #ifndef VENEER_OVERLAY_OVERLAY_H
@@ -88,7 +89,10 @@ struct ovl_config {
 	size_t max_memory;    /* bytes of what is cached of the layers, of stack
 	                       * and overlay together; 0: no bound */
 	unsigned max_files;   /* open descriptors of files and directories */
-	ovl_log_fn *log;      /* NULL: silent */
+	/* Of the calls that copy up large files, and those that wait for such a
+	 * copy, so many take their time; the others come again. 0: all do. */
+	unsigned max_copies, max_waiting;
+	ovl_log_fn *log; /* NULL: silent */
 	void *log_arg;
 };
 
@@ -104,6 +108,13 @@ struct ovl_config {
  */
 int ovl_open(const struct ovl_config *config, struct ovl **fs, char *why,
              size_t size);
+
+/*
+ * The end is near: copy-ups that take long are given up, and nobody waits for
+ * them any more: -EINPROGRESS. All else goes on. For a caller who waits for the
+ * calls that still run, before ovl_close.
+ */
+void ovl_wind_up(struct ovl *fs);
 
 /* Flush, and let go of everything. No call may be running. NULL is fine. */
 void ovl_close(struct ovl *fs);

@@ -22,6 +22,12 @@
 /* How long clients have at the end to take their replies. */
 #define STOP_TIMEOUT_MS 5000
 
+/*
+ * Threads for what may wait for a disk. Copy-ups of large files get half of them
+ * at most, and calls that wait for one a quarter, so that all else goes on.
+ */
+#define WORKERS 16
+
 /* Descriptors that are neither connections nor the overlay's cache. */
 #define OTHER_FILES 64
 
@@ -135,6 +141,8 @@ static int open_export(struct nfsd_server *server, char *why, size_t size)
 		.max_entries = options->max_entries,
 		.max_memory = server->memory.cache,
 		.max_files = max_files(options),
+		.max_copies = WORKERS / 2,
+		.max_waiting = WORKERS / 4,
 		.log = nfsd_log_line,
 		.log_arg = server->log,
 	};
@@ -159,6 +167,7 @@ static int make_programs(struct nfsd_server *server)
 	const struct nfsd_options *options = server->options;
 	struct orpc_config config = {
 		.threads = options->threads,
+		.workers = WORKERS,
 		.max_connections = options->max_connections,
 		.max_bytes = server->memory.buffers,
 		.log = nfsd_log_line,
@@ -344,6 +353,14 @@ void nfsd_server_log_statistics(struct nfsd_server *server)
 	nfsd_stats_log(&source);
 }
 
+/* Calls in flight are finished, but for those that would take long. */
+static void stop(struct nfsd_server *server)
+{
+	for (size_t i = 0; i < nfsd_exports_count(server->exports); i++)
+		ovl_wind_up(nfsd_exports_get(server->exports, i)->fs);
+	orpc_server_stop(server->rpc, STOP_TIMEOUT_MS);
+}
+
 void nfsd_server_free(struct nfsd_server *server)
 {
 	if (server == NULL)
@@ -351,7 +368,7 @@ void nfsd_server_free(struct nfsd_server *server)
 	if (server->registered)
 		orpc_rpcbind_unset(server->programs, NPROGRAMS);
 	if (server->rpc != NULL)
-		orpc_server_stop(server->rpc, STOP_TIMEOUT_MS);
+		stop(server);
 	nfsd_stats_free(server->stats);
 	orpc_server_free(server->rpc);
 	nfsd_mount_free(server->mount);

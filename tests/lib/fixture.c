@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <check.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -279,6 +280,18 @@ bool fixture_exists(struct fixture *fixture, const char *path)
 	struct stat stat;
 
 	return fstatat(fixture->topfd, path, &stat, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+unsigned fixture_count(struct fixture *fixture, const char *path)
+{
+	struct dirent **names;
+	int n = scandirat(fixture->topfd, path, &names, NULL, NULL), left = n;
+
+	ck_assert_msg(n >= 2, "%s: %s", path, strerror(errno));
+	while (left > 0)
+		free(names[--left]);
+	free(names);
+	return (unsigned)n - 2;
 }
 
 void fixture_assert_text(struct fixture *fixture, const char *path,

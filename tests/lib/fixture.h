@@ -86,6 +86,9 @@ void fixture_symlink(struct fixture *fixture, const char *path,
                      const char *target);
 bool fixture_exists(struct fixture *fixture, const char *path);
 
+/* How many names a directory has, beside "." and "..". */
+unsigned fixture_count(struct fixture *fixture, const char *path);
+
 /* That the file holds this text, and nothing else. */
 void fixture_assert_text(struct fixture *fixture, const char *path,
                          const char *text);

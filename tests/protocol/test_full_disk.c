@@ -2,8 +2,11 @@
 
 #include <check.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "tests/lib/fixture.h"
@@ -17,20 +20,33 @@ static struct client *client;
 static nfs_fh3 root;
 static char data[CHUNK];
 
-/* Layers on a filesystem of two mebibytes, half of one being in the lower. */
+static void make_file(const char *path, unsigned chunks)
+{
+	int fd;
+
+	fixture_write(fixture, path, "", 0644);
+	fd = openat(fixture->topfd, path, O_WRONLY | O_CLOEXEC);
+	for (unsigned i = 0; i < chunks; i++)
+		ck_assert_int_eq(write(fd, data, CHUNK), CHUNK);
+	close(fd);
+}
+
+/*
+ * Layers on a filesystem of two mebibytes, half of one being in the top lower;
+ * and another lower, on a filesystem of its own, with a file of twice that size.
+ */
 static void setup(void)
 {
-	fixture = fixture_new_in_memory(1, "size=2m,mode=755");
-	fixture_write(fixture, "lower0/small", "text", 0644);
-	fixture_write(fixture, "lower0/large", "", 0644);
-	memset(data, 'd', sizeof(data));
-	for (int i = 0; i < 8; i++) {
-		int fd = openat(fixture->topfd, "lower0/large",
-		                O_WRONLY | O_APPEND | O_CLOEXEC);
+	char bottom[128];
 
-		ck_assert_int_eq(write(fd, data, CHUNK), CHUNK);
-		close(fd);
-	}
+	fixture = fixture_new_in_memory(2, "size=2m,mode=755");
+	fixture_write(fixture, "lower0/small", "text", 0644);
+	memset(data, 'd', sizeof(data));
+	make_file("lower0/large", MIB / 2 / CHUNK);
+	snprintf(bottom, sizeof(bottom), "%s/lower1", fixture->top);
+	ck_assert_int_eq(mount("tmpfs", bottom, "tmpfs", 0, "size=8m,mode=755"),
+	                 0);
+	make_file("lower1/larger", 4 * MIB / CHUNK);
 	fixture_start(fixture, FIXTURE_OPTIONS, false);
 	client = fixture->client;
 	root = nfs_root(client);
@@ -87,6 +103,35 @@ START_TEST(a_copy_up_that_finds_no_room_leaves_the_file_as_it_was)
 }
 END_TEST
 
+/* Whatever the upper's filesystem would have to be, it is smaller. */
+START_TEST(what_is_larger_than_the_disk_leaves_nothing)
+{
+	nfs_fh3 larger = nfs_find(client, root, "larger"), file;
+	struct statvfs before, after;
+	READ3res *read;
+
+	ck_assert_int_eq(statvfs(fixture->top, &before), 0);
+	ck_assert_int_eq(
+		nfs_write(client, larger, 0, "x", 1, FILE_SYNC)->status,
+		NFS3ERR_NOSPC);
+	ck_assert_uint_eq(nfs_attributes(client, larger).size, 4 * MIB);
+	read = nfs_read(client, larger, 4 * MIB - CHUNK, CHUNK);
+	ck_assert_int_eq(read->status, NFS3_OK);
+	ck_assert_mem_eq(read->READ3res_u.resok.data.data_val, data, CHUNK);
+	ck_assert(!fixture_exists(fixture, "upper/larger"));
+	ck_assert_uint_eq(fixture_count(fixture, "work/veneer/tmp"), 0);
+	ck_assert_int_eq(statvfs(fixture->top, &after), 0);
+	ck_assert_uint_eq(after.f_bfree, before.f_bfree);
+
+	file = nfs_new_file(client, root, "new", 0644);
+	nfs_put_text(client, file, "text");
+	/* What needs no data needs no room. */
+	ck_assert_int_eq(nfs_setattr(client, larger, set_size(1))->status,
+	                 NFS3_OK);
+	nfs_assert_text(client, larger, "d");
+}
+END_TEST
+
 START_TEST(with_room_again_all_goes_on)
 {
 	nfs_fh3 large = nfs_find(client, root, "large");
@@ -130,6 +175,7 @@ int main(void)
 	tcase_add_test(tcase, a_write_that_finds_no_room_is_told_so);
 	tcase_add_test(tcase,
 	               a_copy_up_that_finds_no_room_leaves_the_file_as_it_was);
+	tcase_add_test(tcase, what_is_larger_than_the_disk_leaves_nothing);
 	tcase_add_test(tcase, with_room_again_all_goes_on);
 	tcase_add_test(tcase, reading_and_listing_need_no_room);
 	suite_add_tcase(suite, tcase);

@@ -488,7 +488,7 @@ END_TEST
 START_TEST(what_was_copied_is_counted_and_handed_out)
 {
 	struct ovl_attr attr;
-	uint64_t copied = 1000;
+	struct ovl_copy_watch watch = { .copied = 1000 };
 	char text[8];
 	int fd, out = -1;
 
@@ -497,9 +497,9 @@ START_TEST(what_was_copied_is_counted_and_handed_out)
 	attr = attr_of(from, "file");
 	fd = openat(from, "file", O_RDONLY);
 	ck_assert_int_eq(ovl_copy_object(fd, fd, &attr, to, "copy", UINT64_MAX,
-	                                 false, &copied, &out),
+	                                 false, &watch, &out),
 	                 0);
-	ck_assert_uint_eq(copied, 1004);
+	ck_assert_uint_eq(watch.copied, 1004);
 	/* For writing, too. */
 	ck_assert_int_eq(pwrite(out, "TE", 2, 0), 2);
 	ck_assert_int_eq(pread(out, text, sizeof(text), 0), 4);

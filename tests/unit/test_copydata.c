@@ -15,7 +15,7 @@
 #define SIZE (3 * HOLE)
 
 static int from = -1, to = -1;
-static uint64_t copied;
+static struct ovl_copy_watch watch;
 
 /* Data at the begin and in the middle of SIZE bytes, holes between and after. */
 static void fill(void)
@@ -87,7 +87,7 @@ START_TEST(holes_stay_holes)
 {
 	open_both();
 	fill();
-	ck_assert_int_eq(ovl_copy_data(from, to, UINT64_MAX, &copied), 0);
+	ck_assert_int_eq(ovl_copy_data(from, to, UINT64_MAX, &watch), 0);
 	check_copy(SIZE);
 	check_holes();
 	close_both();
@@ -98,11 +98,11 @@ START_TEST(by_hand_it_is_the_same)
 {
 	open_from_memory();
 	fill();
-	ck_assert_int_eq(ovl_copy_data(from, to, UINT64_MAX, &copied), 0);
+	ck_assert_int_eq(ovl_copy_data(from, to, UINT64_MAX, &watch), 0);
 	check_copy(SIZE);
 	check_holes();
-	ck_assert_uint_lt(copied, HOLE); /* holes are not counted */
-	ck_assert_uint_ge(copied, 8192);
+	ck_assert_uint_lt(watch.copied, HOLE); /* holes are not counted */
+	ck_assert_uint_ge(watch.copied, 8192);
 	close_both();
 }
 END_TEST
@@ -117,7 +117,7 @@ START_TEST(no_more_is_copied_than_wanted)
 	fill();
 	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		ck_assert_int_eq(ftruncate(to, 0), 0);
-		ck_assert_int_eq(ovl_copy_data(from, to, sizes[i], &copied), 0);
+		ck_assert_int_eq(ovl_copy_data(from, to, sizes[i], &watch), 0);
 		check_copy(sizes[i] < SIZE ? sizes[i] : SIZE);
 	}
 	close_both();
@@ -127,12 +127,12 @@ END_TEST
 START_TEST(nothing_makes_nothing)
 {
 	open_both();
-	ck_assert_int_eq(ovl_copy_data(from, to, UINT64_MAX, &copied), 0);
+	ck_assert_int_eq(ovl_copy_data(from, to, UINT64_MAX, &watch), 0);
 	ck_assert_int_eq(size_of(to), 0);
 	fill();
-	ck_assert_int_eq(ovl_copy_data(from, to, 0, &copied), 0);
+	ck_assert_int_eq(ovl_copy_data(from, to, 0, &watch), 0);
 	ck_assert_int_eq(size_of(to), 0);
-	ck_assert_uint_eq(copied, 0);
+	ck_assert_uint_eq(watch.copied, 0);
 	close_both();
 }
 END_TEST
@@ -141,9 +141,9 @@ START_TEST(the_count_grows)
 {
 	open_from_memory();
 	ck_assert_int_eq(pwrite(from, "text", 4, 0), 4);
-	copied = 100;
-	ck_assert_int_eq(ovl_copy_data(from, to, UINT64_MAX, &copied), 0);
-	ck_assert_uint_eq(copied, 104);
+	watch.copied = 100;
+	ck_assert_int_eq(ovl_copy_data(from, to, UINT64_MAX, &watch), 0);
+	ck_assert_uint_eq(watch.copied, 104);
 	close_both();
 }
 END_TEST
@@ -156,7 +156,7 @@ START_TEST(a_failure_is_told)
 	fill();
 	signal(SIGXFSZ, SIG_IGN);
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-	ck_assert_int_eq(ovl_copy_data(from, to, UINT64_MAX, &copied), -EFBIG);
+	ck_assert_int_eq(ovl_copy_data(from, to, UINT64_MAX, &watch), -EFBIG);
 	close_both();
 }
 END_TEST
