@@ -557,6 +557,36 @@ START_TEST(data_is_shared_where_the_filesystem_can)
 }
 END_TEST
 
+static int refuse(void *arg, const struct ovl_copy_progress *progress)
+{
+	(void)arg;
+	return progress->done ? 0 : -ECANCELED;
+}
+
+START_TEST(what_is_given_up_leaves_nothing_behind)
+{
+	struct ovl_copy_watch watch = { .step = refuse };
+	struct ovl_attr attr;
+	unsigned files;
+	int fd, out = -1;
+
+	/* There are no clones between two filesystems. */
+	if (!plant_on(1))
+		tree_skip(ONE_ONLY);
+	make_file("file", "text", 0600);
+	attr = attr_of(from, "file");
+	fd = openat(from, "file", O_RDONLY);
+	files = tree_open_files();
+	ck_assert_int_eq(ovl_copy_object(fd, fd, &attr, to, "file", UINT64_MAX,
+	                                 false, &watch, &out),
+	                 -ECANCELED);
+	ck_assert(!tree_has("to/file"));
+	ck_assert_int_eq(out, -1);
+	ck_assert_uint_eq(tree_open_files(), files);
+	close(fd);
+}
+END_TEST
+
 /* ---- failures ----------------------------------------------------------- */
 
 START_TEST(a_full_disk_leaves_nothing_behind)
@@ -627,6 +657,7 @@ int main(void)
 	tcase_add_test(tcase, what_was_copied_is_counted_and_handed_out);
 	tcase_add_loop_test(tcase, data_is_shared_where_the_filesystem_can, 0,
 	                    2);
+	tcase_add_test(tcase, what_is_given_up_leaves_nothing_behind);
 	tcase_add_test(tcase, a_full_disk_leaves_nothing_behind);
 	tcase_add_test(tcase, what_stands_there_is_left_alone);
 	return tree_run(suite_create("copy"), tcase);

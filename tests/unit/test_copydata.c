@@ -148,6 +148,59 @@ START_TEST(the_count_grows)
 }
 END_TEST
 
+/* ---- looking on ----------------------------------------------------------- */
+
+static struct ovl_copy_progress last;
+static unsigned steps;
+
+/* Up to the third. */
+static int look_on(void *arg, const struct ovl_copy_progress *progress)
+{
+	ck_assert_ptr_eq(arg, &steps);
+	ck_assert_int_eq(progress->to, to);
+	ck_assert_uint_eq(progress->size, 3 * SIZE);
+	ck_assert_uint_ge(progress->at, last.at);
+	ck_assert_uint_ge(progress->done, last.done);
+	ck_assert_uint_eq(progress->done, watch.copied);
+	last = *progress;
+	return ++steps == 3 ? -ETXTBSY : 0;
+}
+
+static void watch_whole(void)
+{
+	static char data[SIZE];
+
+	open_from_memory();
+	memset(data, 'x', sizeof(data));
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(write(from, data, sizeof(data)), sizeof(data));
+	watch.step = look_on;
+	watch.arg = &steps;
+}
+
+START_TEST(who_looks_on_hears_how_far_it_is)
+{
+	watch_whole();
+	steps = 3; /* there is no third one to come */
+	ck_assert_int_eq(ovl_copy_data(from, to, UINT64_MAX, &watch), 0);
+	ck_assert_uint_ge(steps, 5);
+	ck_assert_uint_ge(last.at, SIZE);
+	ck_assert_uint_ge(last.data, 3 * SIZE);
+	ck_assert_uint_eq(watch.copied, 3 * SIZE);
+	close_both();
+}
+END_TEST
+
+START_TEST(who_looks_on_may_end_it)
+{
+	watch_whole();
+	ck_assert_int_eq(ovl_copy_data(from, to, UINT64_MAX, &watch), -ETXTBSY);
+	ck_assert_uint_eq(steps, 3);
+	ck_assert_uint_lt(watch.copied, 3 * SIZE);
+	close_both();
+}
+END_TEST
+
 START_TEST(a_failure_is_told)
 {
 	struct rlimit limit = { .rlim_cur = HOLE, .rlim_max = HOLE };
@@ -171,6 +224,8 @@ int main(void)
 	tcase_add_test(tcase, no_more_is_copied_than_wanted);
 	tcase_add_test(tcase, nothing_makes_nothing);
 	tcase_add_test(tcase, the_count_grows);
+	tcase_add_test(tcase, who_looks_on_hears_how_far_it_is);
+	tcase_add_test(tcase, who_looks_on_may_end_it);
 	tcase_add_test(tcase, a_failure_is_told);
 	return tree_run(suite, tcase);
 }
