@@ -28,16 +28,16 @@ static struct ovl *fs;
 
 static char stage_paths[4][PATH_MAX];
 static const char *stage_lowers[2] = { stage_paths[0], stage_paths[1] };
-/* How it is opened: set by stage_setup, and the test's to change. */
+/* How it is opened: set by stage_plant, and the test's to change. */
 static struct ovl_config stage;
 
 /* ---- setting it up -------------------------------------------------------- */
 
-static inline void stage_setup(void)
+/* Layers in the tree as it is now, and how they are opened. */
+static inline void stage_plant(void)
 {
 	static const char *const dirs[] = { "high", "low", "up", "work" };
 
-	tree_setup();
 	root.uid = geteuid();
 	root.gid = getegid();
 	for (unsigned i = 0; i < 4; i++) {
@@ -82,6 +82,12 @@ static inline void stage_reopen(void)
 {
 	stage_close();
 	stage_open();
+}
+
+static inline void stage_setup(void)
+{
+	tree_setup();
+	stage_plant();
 }
 
 static inline void stage_teardown(void)

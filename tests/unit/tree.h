@@ -23,7 +23,8 @@
 #include "overlay/rmtree.h"
 
 static char tree_path[256];
-static int tree = -1; /* its descriptor */
+static int tree = -1;       /* its descriptor */
+static int tree_outer = -1; /* the same before tree_enter */
 static char tree_mounts[8][NAME_MAX];
 static unsigned tree_nmounts;
 static bool tree_is_user; /* for a while */
@@ -45,6 +46,11 @@ static inline void tree_teardown(void)
 {
 	if (tree_is_user)
 		ck_assert_int_eq(setresuid(0, 0, 0), 0);
+	if (tree_outer >= 0) {
+		close(tree);
+		tree = tree_outer;
+		*strrchr(tree_path, '/') = '\0';
+	}
 	while (tree_nmounts > 0)
 		umount2(tree_mounts[--tree_nmounts], MNT_DETACH);
 	ovl_rmtree_contents(tree);
@@ -155,6 +161,35 @@ static inline bool tree_mount_image(const char *type, const char *name)
 	if (system(command) != 0)
 		return false;
 	tree_mounted(name);
+	return true;
+}
+
+/* The test goes on in this directory of its tree, as if it were all of it. */
+static inline void tree_enter(const char *name)
+{
+	tree_outer = tree;
+	ck_assert_int_eq(fchmod(tree_outer, 0755),
+	                 0); /* for tree_become_user */
+	strcat(tree_path, "/");
+	strcat(tree_path, name);
+	tree = open(tree_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_ge(tree, 0);
+}
+
+/*
+ * The test goes on on a new filesystem of this type. False where this user or
+ * this machine cannot have one.
+ */
+static inline bool tree_move_to(const char *type)
+{
+	if (!tree_may_mount())
+		return false;
+	tree_mkdir("disk");
+	if (strcmp(type, "tmpfs") == 0)
+		tree_mount_tmpfs("disk", "size=400m,mode=755");
+	else if (!tree_mount_image(type, "disk"))
+		return false;
+	tree_enter("disk");
 	return true;
 }
 
