@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <pwd.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -44,6 +45,25 @@ static const char *const loopback[] = { "127.0.0.1", "::1" };
 
 static pid_t rpcbind;
 
+static bool append(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "ae");
+	bool done = file && fputs(text, file) >= 0;
+
+	return file && !fclose(file) && done;
+}
+
+/* The user that rpcbind becomes, where the package is only unpacked. */
+static bool add_user(void)
+{
+	static const char user[] =
+		"_rpc:x:65534:65534::/run:/usr/sbin/nologin\n";
+
+	return !system("cp /etc/passwd /run/passwd") &&
+	       append("/run/passwd", user) &&
+	       !mount("/run/passwd", "/etc/passwd", NULL, MS_BIND, NULL);
+}
+
 static bool enter_own_world(void)
 {
 	struct ifreq lo = { .ifr_name = "lo",
@@ -53,6 +73,8 @@ static bool enter_own_world(void)
 	if (unshare(CLONE_NEWNET | CLONE_NEWNS) ||
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
 	    mount("tmpfs", "/run", "tmpfs", 0, NULL))
+		return false;
+	if (!getpwnam("_rpc") && !add_user())
 		return false;
 	s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	err = ioctl(s, SIOCSIFFLAGS, &lo);
