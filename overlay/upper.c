@@ -243,8 +243,9 @@ static int add_unmoved(struct ovl *fs, unsigned moves,
 	return err;
 }
 
+/* `still`: nothing can move, since `moving` is held. Else -ERESTART. */
 static int load(struct ovl *fs, struct ovl_node *dir, const char *name,
-                struct ovl_node **node)
+                bool still, struct ovl_node **node)
 {
 	unsigned moves = atomic_load(&fs->tree.moves);
 	struct ovl_part part = { .layer = &fs->upper };
@@ -282,7 +283,8 @@ static int load(struct ovl *fs, struct ovl_node *dir, const char *name,
 	if (spec.indexed)
 		err = ovl_links_look(&fs->upper, fd, "", &real);
 	if (!err)
-		err = add_unmoved(fs, moves, &spec, node);
+		err = still ? ovl_tree_add_unique(&fs->tree, &spec, node)
+		            : add_unmoved(fs, moves, &spec, node);
 out:
 	ovl_gathered_release(&gathered);
 	ovl_node_unref(lower);
@@ -293,12 +295,12 @@ out:
 int ovl_upper_load(struct ovl *fs, struct ovl_node *dir, const char *name,
                    struct ovl_node **node)
 {
-	int err = load(fs, dir, name, node);
+	int err = load(fs, dir, name, false, node);
 
 	if (err != -ERESTART)
 		return err;
 	pthread_mutex_lock(&fs->tree.moving);
-	err = load(fs, dir, name, node);
+	err = load(fs, dir, name, true, node);
 	pthread_mutex_unlock(&fs->tree.moving);
 	return err;
 }
