@@ -237,6 +237,22 @@ static int check_dir(struct ovl *fs, const struct ovl_caller *caller,
 	return ovl_may_access(fs, caller, dir, X_OK);
 }
 
+static bool is_device(mode_t type)
+{
+	return S_ISCHR(type) || S_ISBLK(type);
+}
+
+/* Devices are root's to make; one of them would be a whiteout. */
+static int check_type(const struct ovl_caller *caller,
+                      const struct making *making)
+{
+	if (!is_device(making->type))
+		return 0;
+	if (S_ISCHR(making->type) && making->rdev == makedev(0, 0))
+		return -EPERM;
+	return caller->uid != 0 ? -EPERM : 0;
+}
+
 /*
  * Make something new. -EEXIST: there is something, which `existing` gets a
  * reference to, if it is not NULL.
@@ -257,6 +273,8 @@ static int make(struct ovl *fs, const struct ovl_caller *caller,
 	err = ovl_find_child(fs, dir, name, true, &found);
 	if (err == -ENOENT)
 		err = check_add(fs, caller, dir);
+	if (!err && !found)
+		err = check_type(caller, making);
 	if (!err && !found)
 		err = ovl_edit_open(&edit, fs, dir, change);
 	if (!err && !found)
@@ -388,14 +406,8 @@ int ovl_mknod(struct ovl *fs, const struct ovl_caller *caller,
 	struct ovl_change unasked;
 
 	change = ovl_change_start(change, &unasked);
-	if (S_ISCHR(type) || S_ISBLK(type)) {
-		if (caller->uid != 0)
-			return -EPERM;
-		/* That would be a whiteout. */
-		if (S_ISCHR(type) && rdev == makedev(0, 0))
-			return -EPERM;
+	if (is_device(type))
 		making.rdev = rdev;
-	}
 	return make(fs, caller, dir, name, &making, node, NULL, change);
 }
 
@@ -417,7 +429,9 @@ int ovl_link(struct ovl *fs, const struct ovl_caller *caller,
 	if (!err)
 		err = -EEXIST;
 	else if (err == -ENOENT)
-		err = node->dir ? -EPERM : check_add(fs, caller, dir);
+		err = check_add(fs, caller, dir);
+	if (!err && node->dir)
+		err = -EPERM;
 	if (!err)
 		err = ovl_copyup(fs, node, OVL_COPYUP_ATTRS, &upper);
 	if (!err)

@@ -215,6 +215,7 @@ START_TEST(nobody_makes_whiteouts)
 	struct ovl_caller user = { .uid = 1000, .gid = 1000, .may_wait = true };
 	struct ovl_node *dir, *node = NULL;
 
+	ck_assert_int_eq(fchmodat(tree, "up", 0777, 0), 0);
 	stage_open();
 	root.uid = 0;
 	ck_assert_int_eq(make_node("gone", S_IFCHR, makedev(0, 0)), -EPERM);
@@ -224,6 +225,31 @@ START_TEST(nobody_makes_whiteouts)
 	                 -EPERM);
 	ovl_node_unref(dir);
 	ck_assert_int_eq(count_names("up"), 0);
+}
+END_TEST
+
+START_TEST(what_is_there_is_said_first_and_then_who_may_not)
+{
+	struct ovl_caller user = { .uid = 4321, .gid = 4321, .may_wait = true };
+	struct ovl_node *dir, *node = NULL;
+
+	tree_file("low/file", "");
+	tree_mkdir("low/dir");
+	stage_open();
+	root.uid = 0;
+	dir = get("");
+	ck_assert_int_eq(make_node("file", S_IFCHR, makedev(0, 0)), -EEXIST);
+	ck_assert_int_eq(ovl_mknod(fs, &user, dir, "file", S_IFCHR,
+	                           makedev(1, 3), &nothing, &node, NULL),
+	                 -EEXIST);
+	ck_assert_int_eq(ovl_mknod(fs, &user, dir, "disk", S_IFCHR,
+	                           makedev(1, 3), &nothing, &node, NULL),
+	                 -EACCES);
+	node = get("dir");
+	ck_assert_int_eq(ovl_link(fs, &user, node, dir, "link", NULL), -EACCES);
+	ck_assert_int_eq(ovl_link(fs, &root, node, dir, "link", NULL), -EPERM);
+	ovl_node_unref(node);
+	ovl_node_unref(dir);
 }
 END_TEST
 
@@ -268,6 +294,7 @@ int main(void)
 	tcase_add_test(tcase, what_its_owner_closes_is_found_again);
 	tcase_add_test(tcase, what_exists_is_taken_or_refused);
 	tcase_add_test(tcase, nobody_makes_whiteouts);
+	tcase_add_test(tcase, what_is_there_is_said_first_and_then_who_may_not);
 	tcase_add_test(tcase, what_cannot_be_is_refused);
 	return stage_run(suite, tcase);
 }
