@@ -207,6 +207,14 @@ ssize_t ovl_write(struct ovl *fs, const struct ovl_caller *caller,
 		return n;
 	if (offset > INT64_MAX || count > INT64_MAX - offset)
 		return -EFBIG;
+	/* Not so much as a copy-up, which has its cost (RFC 1813, 3.3.7). */
+	if (count == 0) {
+		n = ovl_node_attr(node, fs->cache, caller->may_wait,
+		                  &change->before);
+		change->after = change->before;
+		change->has_before = change->has_after = !n;
+		return n;
+	}
 	/* A copy-up or a flush waits for a disk. */
 	if (!caller->may_wait &&
 	    (!node->tree->upper || !ovl_node_has_data(node) ||

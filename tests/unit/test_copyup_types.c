@@ -10,6 +10,8 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
+#include "overlay/copyup.h"
+
 #include "stage.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -450,14 +452,15 @@ static void copy_up(const char *name, const struct stat *st)
 		.atime = st->st_atim,
 		.mtime = st->st_mtim,
 	};
-	struct ovl_node *node = get(name);
+	struct ovl_node *node = get(name), *upper = NULL;
 	int err;
 
 	if (S_ISREG(st->st_mode))
-		err = ovl_write(fs, &root, node, "", 0, 0, OVL_UNSTABLE, NULL);
+		err = ovl_copyup(fs, node, OVL_COPYUP_ALL, &upper);
 	else
 		err = ovl_setattr(fs, &root, node, &set, NULL, NULL);
 	ck_assert_msg(err == 0, "%s: %s", name, strerror(-err));
+	ovl_node_unref(upper);
 	ovl_node_unref(node);
 	ck_assert_msg(tree_has(below("up", name)), "%s: not copied up", name);
 }

@@ -185,6 +185,23 @@ START_TEST(the_change_tells_before_and_after)
 }
 END_TEST
 
+START_TEST(to_write_nothing_does_nothing)
+{
+	struct ovl_change change;
+	struct ovl_node *node;
+
+	tree_file("low/file", "text");
+	stage_open();
+	node = get("file");
+	ck_assert_int_eq(ovl_write(fs, &root, node, "", 0, 100, OVL_FILE_SYNC,
+	                           &change),
+	                 0);
+	ck_assert(change.has_after && change.after.size == 4);
+	ck_assert(!tree_has("up/file"));
+	ovl_node_unref(node);
+}
+END_TEST
+
 START_TEST(each_start_has_its_own_verifier)
 {
 	uint64_t first;
@@ -283,6 +300,7 @@ int main(void)
 	tcase_add_test(tcase, the_owner_goes_on_after_chmod);
 	tcase_add_test(tcase, a_new_size_moves_the_times);
 	tcase_add_test(tcase, the_change_tells_before_and_after);
+	tcase_add_test(tcase, to_write_nothing_does_nothing);
 	tcase_add_test(tcase, each_start_has_its_own_verifier);
 	tcase_add_test(tcase, a_commit_flushes_what_was_written);
 	tcase_add_test(tcase, a_volatile_overlay_never_flushes);
