@@ -160,22 +160,33 @@ static void wait_until_ready(struct daemon *daemon, int log)
 	daemon->port = (uint16_t)atoi(found + strlen(ready));
 }
 
-void daemon_start(struct daemon *daemon, const char *options)
+void daemon_serve(struct daemon *daemon, const char *const arguments[])
 {
-	char layers[1024], port[8];
-	const char *const arguments[] = { "-p",        port,    "-b",
-		                          "127.0.0.1", "-o",    layers,
-		                          "-o",        options, DAEMON_EXPORT,
-		                          NULL };
+	char port[8];
+	const char *all[MAX_ARGUMENTS + 1] = { "-p", port, "-b", "127.0.0.1" };
+	size_t n = 4;
 	int log = open_log(daemon);
 
 	snprintf(port, sizeof(port), "%u", daemon->port);
+	while (*arguments != NULL) {
+		ck_assert_uint_lt(n + 1, MAX_ARGUMENTS);
+		all[n++] = *arguments++;
+	}
+	all[n] = DAEMON_EXPORT;
+	daemon->pid = spawn(all, log);
+	wait_until_ready(daemon, log);
+	close(log);
+}
+
+void daemon_start(struct daemon *daemon, const char *options)
+{
+	char layers[1024];
+	const char *const arguments[] = { "-o", layers, "-o", options, NULL };
+
 	snprintf(layers, sizeof(layers),
 	         "lowerdir=%1$s/lower,upperdir=%1$s/upper,workdir=%1$s/work",
 	         daemon->top);
-	daemon->pid = spawn(arguments, log);
-	wait_until_ready(daemon, log);
-	close(log);
+	daemon_serve(daemon, arguments);
 }
 
 int daemon_end(struct daemon *daemon, int signal)

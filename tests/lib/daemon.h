@@ -29,6 +29,10 @@ void daemon_free(struct daemon *daemon); /* ends it, too */
 /* Start it with export options beyond those of the layers; wait until it serves. */
 void daemon_start(struct daemon *daemon, const char *options);
 
+/* The same with all its arguments given, but for where it listens and its export;
+ * NULL ends them. */
+void daemon_serve(struct daemon *daemon, const char *const arguments[]);
+
 /* Send it a signal; the status (waitpid(2)) with which it ended, within seconds. */
 int daemon_end(struct daemon *daemon, int signal);
 
