@@ -22,7 +22,6 @@
 
 /* Nothing hangs for ever. */
 #define DEADLINE_S 300
-#define TOLD (HAS_LINK_COUNTS ? TELL_ALL : TELL_ALL & ~TELL_LINKS)
 
 /* A run of it, in its process. */
 struct run {
@@ -75,7 +74,8 @@ static void compare_sides(struct run *run, const char *when)
 	struct manifest *kernel = manifest_take(&kernel_side);
 	struct manifest *veneer = manifest_take(&nfs_side);
 
-	if (!manifest_same(kernel, "kernel", veneer, "veneer", TOLD, run->out))
+	if (!manifest_same(kernel, "kernel", veneer, "veneer", TELL_ALL,
+	                   run->out))
 		give_up(&run->world, "%s", when);
 	manifest_free(kernel);
 	manifest_free(veneer);
@@ -206,7 +206,7 @@ static void compare_restarted(struct run *run)
  */
 static unsigned told_in_exchange(const struct run *run)
 {
-	return run->sequence->user ? 0 : TOLD;
+	return run->sequence->user ? 0 : TELL_ALL;
 }
 
 /* What the kernel shows at the mount of a side, with extended attributes. */

@@ -122,7 +122,7 @@ void world_make(struct world *world, uint64_t seed)
 		.redirects = !world->user,
 		.metacopies = !world->user,
 		.data = !world->user && test_random(&random) % 3 == 0,
-		.acls = HAS_ACLS && !world->user,
+		.acls = !world->user,
 		.marked_whiteouts = HAS_MARKED_WHITEOUTS,
 	};
 	world->max_entries = sizes[test_random(&random) % 3];

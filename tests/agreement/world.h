@@ -17,8 +17,6 @@
 #include "tests/lib/daemon.h"
 
 /* What of the kernel's overlay veneer has, beyond what it always had. */
-#define HAS_LINK_COUNTS false
-#define HAS_ACLS false
 #define HAS_MARKED_WHITEOUTS false
 /* Without root, any mode, and special files. */
 #define HAS_OVERRIDES false
