@@ -68,6 +68,7 @@ static const char *const names[ACT_KINDS] = {
 	[ACT_HOLD] = "hold",
 	[ACT_STAT_HELD] = "stat what is held",
 	[ACT_READ_HELD] = "read what is held",
+	[ACT_RESTART] = "restart",
 };
 
 /* ---- doing them ------------------------------------------------------------ */
@@ -352,7 +353,7 @@ struct outcome act_do(const struct act *act, const struct side *side)
 void act_print(const struct act *act, FILE *out)
 {
 	fputs(names[act->kind], out);
-	if (act->kind != ACT_STAT_HELD && act->kind != ACT_READ_HELD)
+	if (act->kind < ACT_STAT_HELD)
 		fprintf(out, " '%s'", act->path);
 	if (*act->to)
 		fprintf(out, " '%s'", act->to);

@@ -67,6 +67,7 @@ enum act_kind {
 	ACT_HOLD,
 	ACT_STAT_HELD,
 	ACT_READ_HELD,
+	ACT_RESTART, /* of both sides; no call of theirs */
 	ACT_KINDS,
 };
 

@@ -112,9 +112,11 @@ static void sibling(uint64_t *random, const char *path, char to[SIDE_PATH])
 static enum act_kind random_kind(uint64_t *random)
 {
 	static const enum act_kind frequent[] = {
-		ACT_RENAME, ACT_RENAME_WITHIN, ACT_RENAME_ONTO, ACT_RENAME_INTO,
-		ACT_MKDIR,  ACT_RMDIR,         ACT_UNLINK,      ACT_REMOVE_TREE,
-		ACT_LINK,   ACT_CHMOD,         ACT_APPEND,      ACT_LIST,
+		ACT_RENAME,      ACT_RENAME_WITHIN, ACT_RENAME_ONTO,
+		ACT_RENAME_INTO, ACT_MKDIR,         ACT_RMDIR,
+		ACT_UNLINK,      ACT_REMOVE_TREE,   ACT_LINK,
+		ACT_CHMOD,       ACT_APPEND,        ACT_LIST,
+		ACT_STAT_HELD,   ACT_READ_HELD,
 	};
 	const unsigned n = sizeof(frequent) / sizeof(frequent[0]);
 	unsigned i = test_random(random) % (ACT_KINDS + n);

@@ -6,10 +6,12 @@
 #include <endian.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -86,13 +88,22 @@ static void child_of(const struct making *making, const struct place *dir,
 static bool is_below(const struct making *making, const char *path, mode_t type,
                      struct stat *st)
 {
+	struct open_how how = {
+		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_NO_SYMLINKS,
+	};
 	char full[SIDE_PATH + 16];
+	int fd, err;
 
 	if (!path || making->lowest)
 		return false;
 	snprintf(full, sizeof(full), "l%u/%s", making->layer + 1, path);
-	return fstatat(making->dir, full, st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       (!type || (st->st_mode & S_IFMT) == type);
+	fd = syscall(SYS_openat2, making->dir, full, &how, sizeof(how));
+	if (fd < 0)
+		return false;
+	err = fstat(fd, st);
+	close(fd);
+	return !err && (!type || (st->st_mode & S_IFMT) == type);
 }
 
 /* ---- attributes ------------------------------------------------------------ */

@@ -81,32 +81,65 @@ static void compare_sides(struct run *run, const char *when)
 	manifest_free(veneer);
 }
 
+/* What veneer shows, identities too, is the same after a restart. */
+static void restart_veneer(struct run *run)
+{
+	struct manifest *before = manifest_take(&nfs_side), *after;
+
+	world_stop(&run->world, run->sequence->seed % 2 ? SIGTERM : SIGKILL);
+	world_serve(&run->world, "v");
+	after = manifest_take(&nfs_side);
+	if (!manifest_same(before, "before", after, "after",
+	                   TELL_ALL | TELL_IDENTITY, run->out))
+		give_up(&run->world, "a restart");
+	manifest_free(before);
+	manifest_free(after);
+}
+
+static void restart(struct run *run)
+{
+	restart_veneer(run);
+	world_unmount(&run->world, "k");
+	world_mount(&run->world, "k", true);
+}
+
 static const char *name_of(int err)
 {
 	return err ? strerrorname_np(-err) : "0";
 }
 
+static void compare_outcomes(struct run *run, unsigned i,
+                             const struct outcome *kernel,
+                             const struct outcome *veneer)
+{
+	if (is_argued(&run->acts[i], kernel, veneer))
+		return;
+	if (kernel->err != veneer->err)
+		give_up(&run->world, "step %u: kernel %s, veneer %s", i,
+		        name_of(kernel->err), name_of(veneer->err));
+	if (kernel->seen != veneer->seen)
+		give_up(&run->world, "step %u shows kernel %llx, veneer %llx",
+		        i, (unsigned long long)kernel->seen,
+		        (unsigned long long)veneer->seen);
+}
+
 static void one_step(struct run *run, unsigned i)
 {
 	const struct act *act = &run->acts[i];
-	struct outcome kernel = act_do(act, &kernel_side);
-	struct outcome veneer = act_do(act, &nfs_side);
+	struct outcome kernel = { 0 }, veneer = { 0 };
 
+	if (act->kind == ACT_RESTART) {
+		restart(run);
+	} else {
+		kernel = act_do(act, &kernel_side);
+		veneer = act_do(act, &nfs_side);
+	}
 	if (run->sequence->verbose) {
 		fprintf(run->out, "%u: ", i);
 		act_print(act, run->out);
 		fprintf(run->out, ": %s\n", name_of(kernel.err));
 	}
-	if (!is_argued(act, &kernel, &veneer)) {
-		if (kernel.err != veneer.err)
-			give_up(&run->world, "step %u: kernel %s, veneer %s", i,
-			        name_of(kernel.err), name_of(veneer.err));
-		if (kernel.seen != veneer.seen)
-			give_up(&run->world,
-			        "step %u shows kernel %llx, veneer %llx", i,
-			        (unsigned long long)kernel.seen,
-			        (unsigned long long)veneer.seen);
-	}
+	compare_outcomes(run, i, &kernel, &veneer);
 	if (run->sequence->careful)
 		compare_sides(run, "after this step");
 }
@@ -184,21 +217,6 @@ static void compare_texts(struct run *run, const char *a, const char *b,
 	        b_line);
 }
 
-/* What veneer shows, identities too, is the same after a restart. */
-static void compare_restarted(struct run *run)
-{
-	struct manifest *before = manifest_take(&nfs_side), *after;
-
-	world_stop(&run->world, run->sequence->seed % 2 ? SIGTERM : SIGKILL);
-	world_serve(&run->world, "v");
-	after = manifest_take(&nfs_side);
-	if (!manifest_same(before, "before", after, "after",
-	                   TELL_ALL | TELL_IDENTITY, run->out))
-		give_up(&run->world, "a restart");
-	manifest_free(before);
-	manifest_free(after);
-}
-
 /*
  * Without an index, a name that was never touched of a lower file of several
  * links shows the file as it was, when another name has been written to. So
@@ -266,7 +284,7 @@ static void run_sequence(struct run *run)
 	compare_sides(run, "at the start");
 	all_steps(run);
 	compare_sides(run, "at the end");
-	compare_restarted(run);
+	restart_veneer(run);
 	world_stop(&run->world, SIGTERM);
 	after = disk_of_lowers(run);
 	compare_texts(run, before, after, "lower layers, before and after");

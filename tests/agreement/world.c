@@ -23,15 +23,6 @@
 #define MAX_LAYERS 4
 #define OPTIONS_SIZE 4000
 
-/*
- * What both are told. In the user. namespace, the kernel follows neither
- * redirects nor metacopies.
- */
-static const char kernel_options[] = "redirect_dir=on,metacopy=on";
-static const char kernel_user[] = "userxattr";
-static const char veneer_options[] = "redirect_dir=on,metacopy=on";
-static const char veneer_user[] = "userxattr,redirect_dir=off,metacopy=off";
-
 void give_up(const struct world *world, const char *format, ...)
 {
 	va_list args;
@@ -111,25 +102,45 @@ static void make_set(const struct world *world, const char *set, uint64_t seed)
 	close(dir);
 }
 
+/* As the kernel has it: metacopies need redirects, and users have neither. */
+static void choose_options(struct world *world, uint64_t *random)
+{
+	unsigned less = test_random(random) % 6;
+
+	world->redirects = !world->user && less != 1;
+	world->metacopies = world->redirects && less != 2;
+	world->max_entries = 100 << 4 * (test_random(random) % 3);
+	world->max_files = 100 << 4 * (test_random(random) % 3);
+	world->cache = test_random(random) % 3;
+}
+
 void world_make(struct world *world, uint64_t seed)
 {
-	static const unsigned sizes[] = { 100, 300, 10000 };
 	uint64_t random = seed;
 
+	choose_options(world, &random);
 	world->layers = (struct layers_kind){
 		.n = 1 + test_random(&random) % MAX_LAYERS,
 		.user = world->user,
-		.redirects = !world->user,
-		.metacopies = !world->user,
-		.data = !world->user && test_random(&random) % 3 == 0,
+		.redirects = world->redirects,
+		.metacopies = world->metacopies,
+		.data = world->metacopies && test_random(&random) % 3 == 0,
 		.acls = !world->user,
 		.marked_whiteouts = HAS_MARKED_WHITEOUTS,
 	};
-	world->max_entries = sizes[test_random(&random) % 3];
-	world->max_files = sizes[test_random(&random) % 3];
-	world->cache = test_random(&random) % 3;
 	make_set(world, "k", seed);
 	make_set(world, "v", seed);
+}
+
+/* In the user. namespace, the kernel has nothing else, and does not hear of it. */
+static const char *format_options(const struct world *world)
+{
+	if (world->user)
+		return "userxattr";
+	if (world->metacopies)
+		return "redirect_dir=on,metacopy=on";
+	return world->redirects ? "redirect_dir=on,metacopy=off"
+	                        : "redirect_dir=off,metacopy=off";
 }
 
 /* Options that name the layers, for mount(2) and veneerd alike. */
@@ -157,8 +168,7 @@ void world_mount(const struct world *world, const char *set, bool index)
 {
 	char options[OPTIONS_SIZE], name[64], path[PATH_MAX];
 
-	snprintf(options, sizeof(options), "%s,index=%s",
-	         world->user ? kernel_user : kernel_options,
+	snprintf(options, sizeof(options), "%s,index=%s", format_options(world),
 	         index && !world->user ? "on" : "off");
 	add_layers(world, set, options);
 	snprintf(name, sizeof(name), "%s/mnt", set);
@@ -191,9 +201,9 @@ void world_serve(const struct world *world, const char *set)
 	};
 
 	snprintf(options, sizeof(options),
-	         "insecure,no_root_squash,async,cache=%s,%s",
-	         caches[world->cache],
-	         world->user ? veneer_user : veneer_options);
+	         "insecure,no_root_squash,async,cache=%s,%s%s",
+	         caches[world->cache], format_options(world),
+	         world->user ? ",redirect_dir=off,metacopy=off" : "");
 	add_layers(world, set, options);
 	snprintf(entries, sizeof(entries), "%u", world->max_entries);
 	snprintf(files, sizeof(files), "%u", world->max_files);

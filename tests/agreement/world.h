@@ -26,6 +26,7 @@ struct world {
 	bool user;       /* an ordinary user's, in a user namespace */
 	FILE *out;       /* what there is to say */
 	struct layers_kind layers;
+	bool redirects, metacopies;             /* are made */
 	unsigned max_entries, max_files, cache; /* of veneerd */
 	struct daemon *daemon;
 };
