@@ -20,7 +20,7 @@ struct object {
 	struct facts facts;
 	uint64_t data;
 	char *xattrs; /* or NULL */
-	bool forgiven;
+	enum { TOLD_WHOLE, TOLD_TYPE, TOLD_NAME } told;
 };
 
 struct manifest {
@@ -184,19 +184,48 @@ void manifest_forgive_links(struct manifest *manifest,
 {
 	for (unsigned i = 0; i < manifest->n; i++)
 		if (has_links(lower, manifest->objects[i].facts.fileid))
-			manifest->objects[i].forgiven = true;
+			manifest->objects[i].told = TOLD_TYPE;
+}
+
+void manifest_forgive_special(struct manifest *manifest)
+{
+	for (unsigned i = 0; i < manifest->n; i++) {
+		mode_t mode = manifest->objects[i].facts.mode;
+
+		if (!S_ISREG(mode) && !S_ISDIR(mode) && !S_ISLNK(mode))
+			manifest->objects[i].told = TOLD_NAME;
+	}
+}
+
+void manifest_unlock(const struct manifest *manifest, const struct side *side)
+{
+	struct ovl_setattr set = { .has_mode = true };
+
+	for (unsigned i = 0; i < manifest->n; i++) {
+		const struct object *object = &manifest->objects[i];
+		mode_t mode = object->facts.mode;
+		mode_t needed = S_ISDIR(mode) ? 0700 : 0600;
+
+		if (S_ISLNK(mode) || (mode & needed) == needed)
+			continue;
+		set.mode = (mode & 07777) | needed;
+		ck_assert_int_eq(side->setattr(object->path, &set), 0);
+	}
 }
 
 /* ---- comparing ------------------------------------------------------------- */
 
-static void print_object(const struct object *object, unsigned tell,
-                         bool forgiven, FILE *out)
+static void print_object(const struct object *object, unsigned tell, int told,
+                         FILE *out)
 {
 	const struct facts *facts = &object->facts;
 	bool dir = S_ISDIR(facts->mode);
 
-	fprintf(out, "/%s %06o", object->path, facts->mode & S_IFMT);
-	if (forgiven)
+	fprintf(out, "/%s", object->path);
+	if (told == TOLD_NAME)
+		return;
+	fprintf(out, " %06o", facts->mode & S_IFMT);
+	if (told == TOLD_TYPE)
 		return;
 	if (object->err)
 		fprintf(out, " %s", strerror(-object->err));
@@ -238,28 +267,28 @@ void manifest_print(const struct manifest *manifest, const char *path,
 	for (unsigned i = 1; i < manifest->n; i++) {
 		if (!is_on_the_way(manifest->objects[i].path, path))
 			continue;
-		print_object(&manifest->objects[i], TELL_ALL, false, out);
+		print_object(&manifest->objects[i], TELL_ALL, TOLD_WHOLE, out);
 		fputc('\n', out);
 	}
 }
 
 static void line_of(const struct manifest *manifest, unsigned i, unsigned tell,
-                    bool forgiven, char line[LINE])
+                    int told, char line[LINE])
 {
 	FILE *out = fmemopen(line, LINE, "w");
 
 	ck_assert_ptr_nonnull(out);
 	if (i < manifest->n)
-		print_object(&manifest->objects[i], tell, forgiven, out);
+		print_object(&manifest->objects[i], tell, told, out);
 	else
 		fprintf(out, "(no more)");
 	fputc('\0', out);
 	fclose(out);
 }
 
-static bool is_forgiven(const struct manifest *manifest, unsigned i)
+static int how_told(const struct manifest *manifest, unsigned i)
 {
-	return i < manifest->n && manifest->objects[i].forgiven;
+	return i < manifest->n ? manifest->objects[i].told : TOLD_WHOLE;
 }
 
 bool manifest_same(const struct manifest *a, const char *a_name,
@@ -269,10 +298,11 @@ bool manifest_same(const struct manifest *a, const char *a_name,
 	char a_line[LINE], b_line[LINE];
 
 	for (unsigned i = 0; i < a->n || i < b->n; i++) {
-		bool forgiven = is_forgiven(a, i) || is_forgiven(b, i);
+		int told = how_told(a, i) > how_told(b, i) ? how_told(a, i)
+		                                           : how_told(b, i);
 
-		line_of(a, i, tell, forgiven, a_line);
-		line_of(b, i, tell, forgiven, b_line);
+		line_of(a, i, tell, told, a_line);
+		line_of(b, i, tell, told, b_line);
 		if (!strcmp(a_line, b_line))
 			continue;
 		fprintf(out, "%s: %s\n%s: %s\n", a_name, a_line, b_name,

@@ -42,6 +42,12 @@ void manifest_add_xattrs(struct manifest *manifest, const char *top);
 void manifest_forgive_links(struct manifest *manifest,
                             const struct manifest *lower);
 
+/* Special files are told of by their name alone from now on. */
+void manifest_forgive_special(struct manifest *manifest);
+
+/* Have the owner of all that is in it read and write it, where he may not. */
+void manifest_unlock(const struct manifest *manifest, const struct side *side);
+
 /* The paths in it. */
 void manifest_paths(const struct manifest *manifest, struct known *known);
 
