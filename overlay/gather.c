@@ -54,7 +54,8 @@ static size_t layer_index(const struct gathering *g,
 
 /*
  * The component of the path that ends before the last `rest` bytes goes on
- * elsewhere: from the root, or under another name where it is.
+ * elsewhere: from the root, or under another name where it is. From the root, it
+ * does not matter that a directory above it is opaque.
  */
 static int redirect_component(struct gathering *g, size_t rest,
                               const char *redirect)
@@ -72,6 +73,8 @@ static int redirect_component(struct gathering *g, size_t rest,
 	             redirect, g->at + len - rest);
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return -EIO;
+	if (*redirect == '/')
+		g->last = false;
 	strcpy(g->at, path);
 	g->renamed = true;
 	return 0;
@@ -248,7 +251,9 @@ static int take_dir(struct gathering *g, const struct found *found)
 	out->id.fileid = ovl_fileid(found->layer->number, found->real.ino);
 	out->id.generation = found->real.generation;
 	go_below(g, found->layer);
-	return g->last ? 0 : heed_dir(g, found->layer, found->fd, 0);
+	return g->layer == g->stack->nmerged
+	               ? 0
+	               : heed_dir(g, found->layer, found->fd, 0);
 }
 
 /* A file: its data is here, or it is a metacopy, and the data further down. */

@@ -427,6 +427,35 @@ START_TEST(what_is_on_the_way_of_a_path_counts)
 }
 END_TEST
 
+START_TEST(a_redirect_leads_out_of_an_opaque_directory)
+{
+	char lowest[PATH_MAX];
+	const char *const lowers[] = { stage_paths[0], stage_paths[1], lowest };
+
+	tree_mkdir("lowest");
+	strcpy(lowest, tree_at("lowest"));
+	stage.lowerdirs = lowers;
+	stage.nlowerdirs = 3;
+	tree_mkdir("high/a");
+	mark("high/a", "redirect", "/opaque/b");
+	tree_mkdir("low/opaque");
+	mark("low/opaque", "opaque", "y");
+	tree_mkdir("low/opaque/b");
+	mark("low/opaque/b", "redirect", "/c");
+	tree_file("low/opaque/b/low", "low");
+	tree_mkdir("lowest/c");
+	tree_file("lowest/c/lowest", "lowest");
+	tree_mkdir("lowest/opaque");
+	tree_mkdir("lowest/opaque/b");
+	tree_file("lowest/opaque/b/no", "");
+	stage_open();
+	ck_assert(has_text("a/low", "low"));
+	ck_assert(has_text("a/lowest", "lowest"));
+	ck_assert_uint_eq(listed("a"), 2);
+	ck_assert_uint_eq(listed("opaque/b"), 2);
+}
+END_TEST
+
 START_TEST(redirects_that_make_no_sense_are_an_error_of_that_directory)
 {
 	static const char *const values[] = { "",    "a/b", "..",    ".",
@@ -524,6 +553,7 @@ int main(void)
 	tcase_add_test(tcase, redirects_lead_through_the_layers);
 	tcase_add_test(tcase, a_listing_tells_the_fileid_of_where_it_leads);
 	tcase_add_test(tcase, what_is_on_the_way_of_a_path_counts);
+	tcase_add_test(tcase, a_redirect_leads_out_of_an_opaque_directory);
 	tcase_add_loop_test(
 		tcase,
 		redirects_that_make_no_sense_are_an_error_of_that_directory, 0,
