@@ -43,7 +43,8 @@ int ovl_aside_step(struct ovl_edit *edit, struct ovl_node *dir,
 	struct ovl_fd *fd;
 	int err;
 
-	if (!dir->tree->upper || !ovl_names_count(dir->dir->names))
+	if (!dir->tree->upper ||
+	    (!ovl_names_count(dir->dir->names) && !dir->dir->parts[0].marks))
 		return 0;
 	err = ovl_node_reread(dir, true, &attr);
 	if (!err)

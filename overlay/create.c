@@ -25,6 +25,7 @@
 #include "overlay/file.h"
 #include "overlay/find.h"
 #include "overlay/flush.h"
+#include "overlay/marks.h"
 #include "overlay/may.h"
 #include "overlay/metacopy.h"
 #include "overlay/perm.h"
@@ -234,6 +235,8 @@ static int check_dir(struct ovl *fs, const struct ovl_caller *caller,
 		return -ENOTDIR;
 	if (strlen(name) > NAME_MAX)
 		return -ENAMETOOLONG;
+	if (ovl_mark_is_name(&fs->upper, name))
+		return -EACCES; /* it would hide another */
 	return ovl_may_access(fs, caller, dir, X_OK);
 }
 

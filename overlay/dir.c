@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "overlay/layer.h"
+#include "overlay/marks.h"
 #include "overlay/overlay.h"
 
 /* Ties of upper names begin behind those of lower names (see names.h). */
@@ -112,6 +113,22 @@ int ovl_dir_fd(struct ovl_node *dir, unsigned index, bool may_wait,
 	return 0;
 }
 
+int ovl_dir_hides(struct ovl_node *dir, unsigned index, const char *name)
+{
+	struct ovl_part *part = &dir->dir->parts[index];
+	struct ovl_fd *fd;
+	int err;
+
+	if (!atomic_load(&part->marks))
+		return 0;
+	err = ovl_dir_fd(dir, index, true, &fd);
+	if (err)
+		return err;
+	err = ovl_mark_hides(part->layer, ovl_fd_num(fd), name);
+	ovl_fd_unref(dir->tree->fds, fd);
+	return err;
+}
+
 int ovl_way_open(struct ovl_node *node, bool may_wait, struct ovl_way *way)
 {
 	int err;
@@ -149,6 +166,7 @@ struct loading {
 	struct ovl_node *dir;
 	struct ovl_names *names;
 	unsigned part;
+	bool marks; /* found in this part */
 };
 
 /*
@@ -173,6 +191,37 @@ static int lower_cookie(struct ovl_node *dir, const char *name,
 	return 0;
 }
 
+/*
+ * A ".wh." name hides one of the parts below. Its own part may have that one as
+ * well, and tell of it sooner or later. In an upper directory nothing stands at
+ * the hidden name itself, which who wants to put something there has to know.
+ */
+static int load_mark(struct loading *loading, const char *mark)
+{
+	struct ovl_node *dir = loading->dir;
+	const char *name = ovl_mark_hidden(mark);
+	uint64_t cookie;
+	int err;
+
+	loading->marks = true;
+	if (!name || ovl_names_find(loading->names, name, strlen(name)))
+		return 0;
+	err = lower_cookie(dir, name, &cookie);
+	if (err)
+		return err;
+	return ovl_names_put(loading->names, name, strlen(name), cookie, 0,
+	                     dir->tree->upper ? OVL_PART_NONE : loading->part,
+	                     DT_WHT);
+}
+
+/* A part tells each name once: it is known by a mark of this part. */
+static bool is_by_mark(const struct loading *loading,
+                       const struct ovl_name *name)
+{
+	return name->type == DT_WHT &&
+	       (name->part == OVL_PART_NONE || name->part == loading->part);
+}
+
 static int load_name(void *arg, const char *name, size_t len, uint64_t ino,
                      uint8_t type)
 {
@@ -183,8 +232,10 @@ static int load_name(void *arg, const char *name, size_t len, uint64_t ino,
 	uint64_t cookie, fileid = 0;
 	int err;
 
+	if (ovl_mark_is_name(layer, name))
+		return load_mark(loading, name);
 	found = ovl_names_find(loading->names, name, len);
-	if (found) {
+	if (found && !is_by_mark(loading, found)) {
 		/* Directories merge: which of them was born lowest takes a
 		 * look at each, and is found out when it is asked for. */
 		if (found->type == DT_DIR && type == DT_DIR)
@@ -215,9 +266,11 @@ static int load_parts(struct loading *loading)
 		if (err)
 			break;
 		loading->part = i;
+		loading->marks = false;
 		err = ovl_layer_list(dir->dir->parts[i].layer, ovl_fd_num(fd),
 		                     load_name, loading);
 		ovl_fd_unref(dir->tree->fds, fd);
+		atomic_store(&dir->dir->parts[i].marks, loading->marks);
 	}
 	return err;
 }

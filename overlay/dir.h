@@ -31,6 +31,13 @@ int ovl_part_open(struct ovl_node *node, const struct ovl_part *part,
                   int flags);
 
 /*
+ * Whether a mark (marks.h) that stands in this part hides `name` in what is
+ * below that. 1, 0 or -errno. Asks the disk only where the names, which have
+ * been read in before, had any.
+ */
+int ovl_dir_hides(struct ovl_node *dir, unsigned part, const char *name);
+
+/*
  * Lock the node, with its names read in (dir->dir->names is not NULL). -ENOTDIR,
  * -EAGAIN, -errno: then it is not locked. Must not be called with `change` held.
  */

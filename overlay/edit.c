@@ -123,7 +123,8 @@ uint8_t ovl_edit_upper_type(struct ovl_edit *edit, const char *name)
 	struct ovl_found found = { .type = DT_UNKNOWN };
 
 	pthread_mutex_lock(&dir->lock);
-	if (dir->dir->names && !ovl_dir_find(dir, name, &found))
+	if (dir->dir->names &&
+	    (!ovl_dir_find(dir, name, &found) || found.part == OVL_PART_NONE))
 		found.type = DT_UNKNOWN;
 	pthread_mutex_unlock(&dir->lock);
 	return found.type;

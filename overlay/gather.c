@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "overlay/dir.h"
+#include "overlay/marks.h"
 #include "overlay/xattr.h"
 
 /* One gathering under way, from the top down. */
@@ -36,6 +37,7 @@ struct found {
 	struct ovl_real real;
 	int fd; /* O_PATH */
 	bool renamed;
+	bool hidden;                /* from those below: by a mark beside it */
 	char at[OVL_REDIRECT_SIZE]; /* where, as in struct gathering */
 };
 
@@ -98,7 +100,7 @@ static int follow(struct gathering *g, const struct ovl_layer *layer, int fd,
 static int heed_dir(struct gathering *g, const struct ovl_layer *layer, int fd,
                     size_t rest)
 {
-	int err = ovl_xattr_is_opaque(layer, fd);
+	int err = ovl_mark_is_opaque(layer, fd);
 
 	if (err < 0)
 		return err;
@@ -110,6 +112,23 @@ static int heed_dir(struct gathering *g, const struct ovl_layer *layer, int fd,
 }
 
 /* ---- looking in one layer -------------------------------------------------- */
+
+/*
+ * Whether a mark stands beside `found`, or where it would be (`err` says so).
+ * Returns `err`, or what asking for the mark said.
+ */
+static int heed_mark(struct gathering *g, struct found *found, int hidden,
+                     int err)
+{
+	if (err && err != -ENOENT)
+		return err;
+	found->hidden = hidden > 0;
+	if (err && hidden > 0)
+		g->last = true;
+	if (hidden < 0 && !err)
+		close(found->fd);
+	return hidden < 0 ? hidden : err;
+}
 
 static int open_found(int dirfd, const char *name, struct found *found)
 {
@@ -136,7 +155,8 @@ static int look_in_part(struct gathering *g, struct found *found)
 		return err;
 	err = open_found(ovl_fd_num(fd), g->at, found);
 	ovl_fd_unref(g->dir->tree->fds, fd);
-	return err;
+	return heed_mark(g, found, ovl_dir_hides(g->dir, found->part, g->at),
+	                 err);
 }
 
 /*
@@ -157,10 +177,15 @@ static int look_by_path(struct gathering *g, struct found *found)
 {
 	const struct ovl_layer *layer = &g->stack->layers[g->layer++];
 	char path[OVL_REDIRECT_SIZE], *name = path, *end;
-	int above = layer->root, err;
+	int above = layer->root, err, hidden;
 
 	strcpy(path, g->at);
 	found->layer = layer;
+	hidden = ovl_mark_in(layer, layer->root);
+	if (hidden < 0)
+		return hidden;
+	if (hidden)
+		g->last = true;
 	for (;;) {
 		end = strchrnul(++name, '/');
 		const bool is_end = *end == '\0';
@@ -168,10 +193,14 @@ static int look_by_path(struct gathering *g, struct found *found)
 
 		*end = '\0';
 		err = open_found(above, name, found);
+		hidden = ovl_mark_hides(layer, above, name);
 		if (above != layer->root)
 			close(above);
+		err = heed_mark(g, found, hidden, err);
 		if (err || is_end)
 			return err;
+		if (found->hidden)
+			g->last = true;
 		err = pass(g, found, rest);
 		if (err) {
 			close(found->fd);
@@ -300,6 +329,9 @@ static int take(struct gathering *g, const struct found *found, bool top)
 {
 	int err = g->is_dir ? take_dir(g, found) : take_file(g, found, top);
 
+	/* A redirect leads to where the mark says nothing. */
+	if (g->is_dir && found->hidden && !strcmp(g->at, found->at))
+		g->last = true;
 	close(found->fd);
 	return err;
 }

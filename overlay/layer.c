@@ -18,6 +18,7 @@
 
 #include "overlay/acl.h"
 #include "overlay/beneath.h"
+#include "overlay/xattr.h"
 
 #define LIST_BUFFER (64 * 1024)
 #define D_INO_SAMPLE 32
@@ -209,25 +210,39 @@ static bool is_dot(const char *name)
 	       (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
 }
 
-static int list_entry(int fd, const struct dirent64 *entry,
-                      ovl_layer_name_fn *fn, void *arg)
+/* One listing of a directory. */
+struct listing {
+	const struct ovl_layer *layer;
+	int fd;
+	bool marked; /* to hold whiteouts by attribute */
+	ovl_layer_name_fn *fn;
+	void *arg;
+};
+
+static int list_entry(const struct listing *listing,
+                      const struct dirent64 *entry)
 {
 	uint8_t type = entry->d_type;
-	int err;
+	int err = 0;
 
 	if (is_dot(entry->d_name))
 		return 0;
-	if (type == DT_UNKNOWN || type == DT_CHR) {
-		err = type_of(fd, entry->d_name, &type);
-		if (err)
-			return err == -ENOENT ? 0 : err;
+	if (type == DT_UNKNOWN || type == DT_CHR)
+		err = type_of(listing->fd, entry->d_name, &type);
+	if (!err && type == DT_REG && listing->marked) {
+		err = ovl_xattr_is_whiteout(listing->layer, listing->fd,
+		                            entry->d_name);
+		if (err > 0)
+			type = DT_WHT;
 	}
-	return fn(arg, entry->d_name, strlen(entry->d_name), entry->d_ino,
-	          type);
+	if (err < 0)
+		return err == -ENOENT ? 0 : err;
+	return listing->fn(listing->arg, entry->d_name, strlen(entry->d_name),
+	                   entry->d_ino, type);
 }
 
-static int list_batch(int fd, const char *batch, size_t size,
-                      ovl_layer_name_fn *fn, void *arg)
+static int list_batch(const struct listing *listing, const char *batch,
+                      size_t size)
 {
 	size_t at = 0;
 	int err = 0;
@@ -235,35 +250,46 @@ static int list_batch(int fd, const char *batch, size_t size,
 	while (!err && at < size) {
 		const struct dirent64 *entry = (const void *)(batch + at);
 
-		err = list_entry(fd, entry, fn, arg);
+		err = list_entry(listing, entry);
 		at += entry->d_reclen;
 	}
+	return err;
+}
+
+static int list_all(const struct listing *listing)
+{
+	char *buffer = malloc(LIST_BUFFER);
+	int err = buffer ? 0 : -ENOMEM;
+	ssize_t n;
+
+	while (!err) {
+		n = getdents64(listing->fd, buffer, LIST_BUFFER);
+		if (n <= 0) {
+			err = n < 0 ? -errno : 0;
+			break;
+		}
+		err = list_batch(listing, buffer, (size_t)n);
+	}
+	free(buffer);
 	return err;
 }
 
 int ovl_layer_list(const struct ovl_layer *layer, int dirfd,
                    ovl_layer_name_fn *fn, void *arg)
 {
-	char *buffer = NULL;
-	ssize_t n;
-	int err, fd;
+	struct listing listing = { .layer = layer, .fn = fn, .arg = arg };
+	int err;
 
 	/* Its own: the place in a directory belongs to the open file. */
-	fd = ovl_layer_open(layer, dirfd, ".", O_RDONLY | O_DIRECTORY, false);
-	if (fd < 0)
-		return fd;
-	buffer = malloc(LIST_BUFFER);
-	err = buffer ? 0 : -ENOMEM;
-	while (!err) {
-		n = getdents64(fd, buffer, LIST_BUFFER);
-		if (n <= 0) {
-			err = n < 0 ? -errno : 0;
-			break;
-		}
-		err = list_batch(fd, buffer, (size_t)n, fn, arg);
-	}
-	free(buffer);
-	close(fd);
+	listing.fd = ovl_layer_open(layer, dirfd, ".", O_RDONLY | O_DIRECTORY,
+	                            false);
+	if (listing.fd < 0)
+		return listing.fd;
+	err = ovl_xattr_may_hold_whiteouts(layer, listing.fd);
+	listing.marked = err > 0;
+	if (err >= 0)
+		err = list_all(&listing);
+	close(listing.fd);
 	return err;
 }
 
@@ -359,6 +385,7 @@ int ovl_layer_init(struct ovl_layer *layer, const char *path, bool userxattr)
 		.root = -1,
 		.number = OVL_LAYER_MAX, /* anything but the upper's */
 		.userxattr = userxattr,
+		.wh_names = true,
 	};
 	int err;
 

@@ -39,6 +39,7 @@ struct ovl_layer {
 	enum ovl_generation_kind generation_kind;
 	bool lowest;      /* no other is below it: redirects lead nowhere */
 	bool userxattr;   /* overlay attributes are user.*, not trusted.* */
+	bool wh_names;    /* names with ".wh." are marks (marks.h) */
 	bool never_waits; /* tmpfs, ramfs: no disk behind it */
 	bool has_acls;    /* its filesystem keeps POSIX ACLs */
 	bool true_d_ino;  /* getdents tells the same inode numbers as statx */
@@ -58,7 +59,7 @@ struct ovl_real {
 /*
  * Open the root and find out what the filesystem can. The caller sets `number`
  * later (and the register, the kind of generation); until then the layer counts
- * as a lower one. 0, -ENOENT, -ENOTDIR, -EACCES, ...: then nothing is kept.
+ * as a lower one, whose ".wh." names are marks. 0, -ENOENT, -ENOTDIR, -EACCES, ...: then nothing is kept.
  */
 int ovl_layer_init(struct ovl_layer *layer, const char *path, bool userxattr);
 void ovl_layer_release(struct ovl_layer *layer);
@@ -100,9 +101,10 @@ int ovl_layer_open(const struct ovl_layer *layer, int dirfd, const char *path,
  * Call `fn` for each name of the open directory `dirfd` (which is read from its
  * start through a descriptor of its own), but "." and "..". `type` is DT_* of
  * <dirent.h>, never DT_UNKNOWN: where getdents does not say, the name is looked
- * at; a whiteout (a character device 0:0) is DT_WHT. `ino` is getdents', which
- * true_d_ino says how far to trust, and of a mount point the inode below the
- * mount. `fn` returns 0, or -errno to stop, which is returned then. Blocks.
+ * at; a whiteout (a character device 0:0, or one by an attribute) is DT_WHT;
+ * names with ".wh." are as any other. `ino` is getdents', which true_d_ino says
+ * how far to trust, and of a mount point the inode below the mount. `fn` returns
+ * 0, or -errno to stop, which is returned then. Blocks.
  */
 typedef int ovl_layer_name_fn(void *arg, const char *name, size_t len,
                               uint64_t ino, uint8_t type);

@@ -23,6 +23,9 @@ typedef uint64_t ovl_hash_fn(const unsigned char *key, const char *name,
 /* SipHash-2-4 of libsodium; `key` has OVL_KEY_BYTES. */
 uint64_t ovl_names_hash(const unsigned char *key, const char *name, size_t len);
 
+/* What is hidden, but by no whiteout of its own name, stands in no part. */
+#define OVL_PART_NONE UINT16_MAX
+
 struct ovl_name {
 	uint64_t cookie;
 	uint64_t fileid; /* 0: not known yet */

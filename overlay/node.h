@@ -40,6 +40,7 @@ struct ovl_part {
 	 * the parent's part. NULL: by the node's name. Owned by the node. */
 	char *redirect;
 	struct ovl_fdslot fd; /* O_RDONLY | O_DIRECTORY */
+	atomic_bool marks;    /* ".wh." names were found when it was read in */
 };
 
 /* What a directory has besides. */

@@ -81,6 +81,8 @@ static int open_layers(struct opening *o)
 	if (err)
 		return say(o, err, "upperdir", config->upperdir);
 	o->fs->upper.number = OVL_LAYER_UPPER;
+	/* They would hide nothing: ordinary names. */
+	o->fs->upper.wh_names = config->nlowerdirs > 0;
 	o->fs->has_upper = true;
 	return 0;
 }

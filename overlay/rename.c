@@ -20,6 +20,7 @@
 #include "overlay/edit.h"
 #include "overlay/find.h"
 #include "overlay/flush.h"
+#include "overlay/marks.h"
 #include "overlay/may.h"
 #include "overlay/metacopy.h"
 #include "overlay/refresh.h"
@@ -125,6 +126,8 @@ static int check(struct renaming *r, struct ovl_node *from, struct ovl_node *to)
 
 	if (r->fs->read_only)
 		return -EROFS;
+	if (ovl_mark_is_name(&r->fs->upper, r->to_name))
+		return -EACCES; /* it would hide another */
 	err = check_loops(r, from, to);
 	if (!err)
 		err = check_perms(r, from, to);

@@ -13,21 +13,25 @@
 
 #include "overlay/dir.h"
 #include "overlay/gather.h"
+#include "overlay/marks.h"
 #include "overlay/xattr.h"
 
 /* ---- the root ------------------------------------------------------------ */
 
-/* All roots merge; the merged one was born in the lowest. */
+/*
+ * The roots merge, down to one that a mark of an OCI image makes opaque (the
+ * kernel's attribute says nothing there); the merged one was born in the lowest.
+ */
 static int add_root(struct ovl_stack *stack)
 {
 	struct ovl_part parts[OVL_LAYER_MAX] = { 0 };
-	const struct ovl_layer *lowest = &stack->layers[stack->nmerged - 1];
+	const struct ovl_layer *layer = NULL;
 	struct ovl_node_spec spec = { 0 };
 	struct ovl_real top, real;
-	int err;
+	int err = 0;
 
-	for (size_t i = 0; i < stack->nmerged; i++) {
-		const struct ovl_layer *layer = &stack->layers[i];
+	for (size_t i = 0; i < stack->nmerged && !err; i++) {
+		layer = &stack->layers[i];
 
 		err = ovl_layer_look(layer, layer->root, "", &real);
 		if (err)
@@ -38,13 +42,16 @@ static int add_root(struct ovl_stack *stack)
 			spec.extra_links += real.attr.nlink - 2;
 		parts[i].layer = layer;
 		parts[i].ino = layer->root_ino;
+		spec.nparts++;
+		err = ovl_mark_in(layer, layer->root);
+		if (err < 0)
+			return err;
 	}
-	spec.id.fileid = ovl_fileid(lowest->number, lowest->root_ino);
-	spec.id.generation = lowest->root_generation;
+	spec.id.fileid = ovl_fileid(layer->number, layer->root_ino);
+	spec.id.generation = layer->root_generation;
 	spec.layer = &stack->layers[0];
 	spec.real = &top;
 	spec.parts = parts;
-	spec.nparts = stack->nmerged;
 	stack->tree.root = ovl_tree_add(&stack->tree, &spec);
 	return stack->tree.root ? 0 : -ENOMEM;
 }

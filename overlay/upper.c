@@ -10,6 +10,7 @@
 #include "overlay/dir.h"
 #include "overlay/gather.h"
 #include "overlay/links.h"
+#include "overlay/marks.h"
 #include "overlay/xattr.h"
 
 uint32_t ovl_upper_links_below(struct ovl_node *lower)
@@ -50,7 +51,10 @@ int ovl_upper_add_root(struct ovl *fs)
 	spec.real = &real;
 	spec.id.fileid = ovl_fileid(OVL_LAYER_UPPER, real.ino);
 	spec.id.generation = real.generation;
-	if (fs->stack->tree.root)
+	err = ovl_mark_in(&fs->upper, fs->upper.root);
+	if (err < 0)
+		return err;
+	if (fs->stack->tree.root && !err)
 		merge(&spec, fs->stack->tree.root);
 	fs->tree.root = ovl_tree_add(&fs->tree, &spec);
 	return fs->tree.root ? 0 : -ENOMEM;
@@ -70,8 +74,13 @@ static int go_below(struct ovl *fs, struct ovl_node *dir, const char *name,
 		return err;
 	if (err > 0 && !fs->stack->follow_redirects)
 		return -EPERM;
-	if (err > 0)
+	if (err > 0) {
 		name = redirect;
+	} else {
+		err = ovl_dir_hides(dir, 0, name);
+		if (err)
+			return err < 0 ? err : -ENOENT;
+	}
 	err = ovl_stack_follow(fs->stack, dir->lower, name, lower);
 	return err == -ENOTDIR ? -ENOENT : err;
 }
@@ -89,7 +98,7 @@ static int find_lower(struct ovl *fs, struct ovl_node *dir, const char *name,
 	*lower = NULL;
 	if (!fs->stack->tree.root)
 		return 0;
-	err = ovl_xattr_is_opaque(&fs->upper, fd);
+	err = ovl_mark_is_opaque(&fs->upper, fd);
 	if (err)
 		return err < 0 ? err : 0;
 	err = go_below(fs, dir, name, fd, &found);

@@ -5,10 +5,13 @@
 #include <assert.h>
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #define TRUSTED "trusted."
 #define USER "user."
@@ -102,7 +105,7 @@ bool ovl_xattr_private(const char *full_name)
 
 /* ---- opaque ------------------------------------------------------------- */
 
-int ovl_xattr_is_opaque(const struct ovl_layer *layer, int fd)
+static int opaque_is(const struct ovl_layer *layer, int fd, char wanted)
 {
 	char value;
 	ssize_t len = ovl_xattr_get(layer, fd, OVL_XATTR_OPAQUE, &value, 1);
@@ -112,7 +115,12 @@ int ovl_xattr_is_opaque(const struct ovl_layer *layer, int fd)
 		return 0;
 	if (len < 0)
 		return (int)len;
-	return len == 1 && value == 'y';
+	return len == 1 && value == wanted;
+}
+
+int ovl_xattr_is_opaque(const struct ovl_layer *layer, int fd)
+{
+	return opaque_is(layer, fd, 'y');
 }
 
 int ovl_xattr_set_opaque(const struct ovl_layer *layer, int fd)
@@ -212,6 +220,34 @@ int ovl_xattr_is_metacopy_at(const struct ovl_layer *layer, int dirfd,
 int ovl_xattr_set_metacopy(const struct ovl_layer *layer, int fd)
 {
 	return ovl_xattr_set(layer, fd, OVL_XATTR_METACOPY, "", 0);
+}
+
+/* ---- whiteouts ---------------------------------------------------------- */
+
+int ovl_xattr_may_hold_whiteouts(const struct ovl_layer *layer, int dirfd)
+{
+	return opaque_is(layer, dirfd, 'x');
+}
+
+int ovl_xattr_is_whiteout(const struct ovl_layer *layer, int dirfd,
+                          const char *name)
+{
+	struct stat st;
+	ssize_t len;
+	int fd;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT))
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_size)
+		return 0;
+	fd = ovl_layer_open(layer, dirfd, name, O_PATH, false);
+	if (fd < 0)
+		return fd == -EXDEV ? 0 : fd; /* another mount */
+	len = ovl_xattr_get(layer, fd, OVL_XATTR_WHITEOUT, NULL, 0);
+	close(fd);
+	if (len == -ENODATA)
+		return 0;
+	return len < 0 ? (int)len : 1;
 }
 
 /* ---- origin ------------------------------------------------------------- */

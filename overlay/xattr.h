@@ -19,6 +19,7 @@
 #define OVL_XATTR_OPAQUE "overlay.opaque"
 #define OVL_XATTR_REDIRECT "overlay.redirect"
 #define OVL_XATTR_METACOPY "overlay.metacopy"
+#define OVL_XATTR_WHITEOUT "overlay.whiteout"
 #define OVL_XATTR_LINKS "overlay.veneer.links" /* links.h */
 #define OVL_XATTR_ORIGIN "overlay.veneer.origin"
 #define OVL_XATTR_VERIFIER "overlay.veneer.verifier"
@@ -71,6 +72,15 @@ int ovl_xattr_is_metacopy(const struct ovl_layer *layer, int fd);
 int ovl_xattr_is_metacopy_at(const struct ovl_layer *layer, int dirfd,
                              const char *name);
 int ovl_xattr_set_metacopy(const struct ovl_layer *layer, int fd);
+
+/*
+ * Whiteouts of another form (Linux 6.7): the directory is marked ("x") as one
+ * that may hold such, but merges as any other; an empty regular file in it that
+ * has the attribute is one. 1, 0 or -errno.
+ */
+int ovl_xattr_may_hold_whiteouts(const struct ovl_layer *layer, int dirfd);
+int ovl_xattr_is_whiteout(const struct ovl_layer *layer, int dirfd,
+                          const char *name);
 
 /*
  * Where an object was born, and the upper's own inode and generation, so that a
