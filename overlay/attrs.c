@@ -194,7 +194,7 @@ int ovl_setattr(struct ovl *fs, const struct ovl_caller *caller,
 	if (!err) {
 		err = set_upper(fs, upper, &wanted);
 		change->has_after =
-			!ovl_node_reread(upper, false, &change->after);
+			!ovl_node_reread(upper, true, &change->after);
 	}
 	ovl_node_unref(upper);
 	return err;

@@ -20,6 +20,7 @@
 #include "overlay/links.h"
 #include "overlay/metacopy.h"
 #include "overlay/refresh.h"
+#include "overlay/stamp.h"
 #include "overlay/upper.h"
 #include "overlay/xattr.h"
 
@@ -145,13 +146,16 @@ static struct ovl_node *add_node(struct ovl *fs, struct ovl_node *node,
                                  struct ovl_node *dir, const char *name,
                                  const struct ovl_real *real, bool metacopy)
 {
-	struct ovl_part part = { .layer = &fs->upper, .ino = real->ino };
+	struct ovl_part part = { .layer = &fs->upper,
+		                 .ino = real->ino,
+		                 .generation = real->generation };
 	struct ovl_node_spec spec = {
 		.id = node->id,
 		.layer = &fs->upper,
 		.real = real,
 		.parent = dir,
 		.name = name,
+		.seen = ovl_node_shapes(dir, NULL),
 		.indexed =
 			!node->dir && ovl_index_has(fs->tree.index, node->id),
 	};
@@ -190,6 +194,8 @@ static int put_in_place(struct ovl *fs, struct ovl_node *node,
 
 	if (dir->dir->dead)
 		return -ENOENT;
+	if (fs->cache != OVL_CACHE_ALWAYS)
+		ovl_stamp_check(dir, NULL, true);
 	err = ovl_node_reread(dir, true, &dir_attr);
 	if (!err)
 		err = ovl_dir_fd(dir, 0, true, &fd);

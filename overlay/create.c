@@ -180,7 +180,9 @@ static struct ovl_node *add_node(struct ovl_edit *edit, const char *name,
                                  const struct ovl_real *real)
 {
 	struct ovl_layer *upper = &edit->fs->upper;
-	struct ovl_part part = { .layer = upper, .ino = real->ino };
+	struct ovl_part part = { .layer = upper,
+		                 .ino = real->ino,
+		                 .generation = real->generation };
 	struct ovl_node_spec spec = {
 		.id = { ovl_fileid(OVL_LAYER_UPPER, real->ino),
 		        real->generation },
@@ -188,6 +190,7 @@ static struct ovl_node *add_node(struct ovl_edit *edit, const char *name,
 		.real = real,
 		.parent = edit->dir,
 		.name = name,
+		.seen = ovl_node_shapes(edit->dir, NULL),
 		.parts = &part,
 		.nparts = S_ISDIR(real->attr.mode) ? 1 : 0,
 	};

@@ -12,6 +12,7 @@
 #include "overlay/layer.h"
 #include "overlay/marks.h"
 #include "overlay/overlay.h"
+#include "overlay/stamp.h"
 
 /* Ties of upper names begin behind those of lower names (see names.h). */
 #define UPPER_FIRST_TIE 8
@@ -19,13 +20,19 @@
 /* ---- descriptors ---------------------------------------------------------- */
 
 /* A path may have led elsewhere meanwhile: only that very directory will do. */
-static int check_inode(int fd, uint64_t ino)
+static int check_inode(int fd, const struct ovl_part *part)
 {
-	struct stat st;
+	struct ovl_real real;
+	int err;
 
-	if (fstat(fd, &st))
-		return -errno;
-	return st.st_ino == ino ? 0 : -ESTALE;
+	if (!part->generation)
+		return 0;
+	err = ovl_layer_look(part->layer, fd, "", &real);
+	if (err)
+		return err;
+	return real.ino == part->ino && real.generation == part->generation
+	               ? 0
+	               : -ESTALE;
 }
 
 static int open_in_parent(struct ovl_node *dir, const struct ovl_part *part,
@@ -63,7 +70,7 @@ int ovl_part_open(struct ovl_node *node, const struct ovl_part *part, int flags)
 	else
 		fd = open_in_parent(node, part, flags);
 	if (fd >= 0) {
-		err = check_inode(fd, part->ino);
+		err = check_inode(fd, part);
 		if (err) {
 			close(fd);
 			fd = err;
@@ -129,6 +136,21 @@ int ovl_dir_hides(struct ovl_node *dir, unsigned index, const char *name)
 	return err;
 }
 
+/* Of the part that it was seen in first, unless it goes by another place now. */
+static unsigned part_of(const struct ovl_node *node,
+                        const struct ovl_node *parent)
+{
+	const struct ovl_dir *dir = parent->dir;
+	unsigned i = node->part;
+
+	if (i < dir->nparts && dir->parts[i].layer == node->layer)
+		return i;
+	for (i = 0; i < dir->nparts; i++)
+		if (dir->parts[i].layer == node->layer)
+			break;
+	return i;
+}
+
 int ovl_way_open(struct ovl_node *node, bool may_wait, struct ovl_way *way)
 {
 	int err;
@@ -143,7 +165,8 @@ int ovl_way_open(struct ovl_node *node, bool may_wait, struct ovl_way *way)
 	way->parent = ovl_node_place(node, way->name);
 	if (!way->parent)
 		return -ESTALE;
-	err = ovl_dir_fd(way->parent, node->part, may_wait, &way->fd);
+	err = ovl_dir_fd(way->parent, part_of(node, way->parent), may_wait,
+	                 &way->fd);
 	if (err) {
 		ovl_node_unref(way->parent);
 		return err;
@@ -267,8 +290,11 @@ static int load_parts(struct loading *loading)
 			break;
 		loading->part = i;
 		loading->marks = false;
-		err = ovl_layer_list(dir->dir->parts[i].layer, ovl_fd_num(fd),
-		                     load_name, loading);
+		err = ovl_stamp_take(dir, i, ovl_fd_num(fd));
+		if (!err)
+			err = ovl_layer_list(dir->dir->parts[i].layer,
+			                     ovl_fd_num(fd), load_name,
+			                     loading);
 		ovl_fd_unref(dir->tree->fds, fd);
 		atomic_store(&dir->dir->parts[i].marks, loading->marks);
 	}
@@ -307,6 +333,7 @@ int ovl_dir_load(struct ovl_node *dir)
 		strip_whiteouts(loading.names);
 	pthread_mutex_lock(&dir->lock);
 	ovl_node_set_names(dir, loading.names);
+	ovl_stamp_names(dir);
 	pthread_mutex_unlock(&dir->lock);
 	ovl_tree_tell_huge(dir->tree, dir);
 	ovl_tree_shrink(dir->tree);

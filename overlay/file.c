@@ -13,8 +13,8 @@
 
 static int open_by_place(struct ovl_node *node, int flags, bool cached)
 {
+	struct ovl_real real;
 	struct ovl_way way;
-	struct stat st;
 	int fd, err;
 
 	err = ovl_way_open(node, !cached, &way);
@@ -24,8 +24,11 @@ static int open_by_place(struct ovl_node *node, int flags, bool cached)
 	ovl_way_close(&way);
 	if (fd < 0)
 		return fd;
-	/* Another file may have got the name since: it is not this one. */
-	if (fstat(fd, &st) || st.st_ino != node->ino) {
+	/* Another file may have got the name since, and even the inode number:
+	 * it is not this one. */
+	err = ovl_layer_look(node->layer, fd, "", &real);
+	if (err || real.ino != node->ino ||
+	    real.generation != node->ino_generation) {
 		close(fd);
 		return -ESTALE;
 	}

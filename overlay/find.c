@@ -11,6 +11,7 @@
 #include "overlay/dir.h"
 #include "overlay/may.h"
 #include "overlay/upper.h"
+#include "overlay/verify.h"
 
 /* Directories above one another that rows of the map are followed through. */
 #define MAX_DEPTH 4096
@@ -436,14 +437,63 @@ static int wait_for_walk(struct ovl *fs, uint64_t fileid)
 	return -ESTALE;
 }
 
+/* The overlay's directory that a name of the stack's node shows in, and that. */
+static int verify_shown(struct ovl *fs, struct ovl_node *node, bool may_wait)
+{
+	struct ovl_node *in;
+	int err, looked = 0;
+
+	if (fs->cache == OVL_CACHE_ALWAYS)
+		return 0;
+	if (fs->has_upper && !node->tree->upper &&
+	    !ovl_find_parent(fs, node, may_wait, &in)) {
+		looked = ovl_verify(fs, in, may_wait);
+		ovl_node_unref(in);
+		if (looked < 0 && looked != -ERESTART)
+			return looked;
+	}
+	/* Even if that was forgotten: this may hold on to it. */
+	err = ovl_verify(fs, node, may_wait);
+	return err < 0 || !looked ? err : looked;
+}
+
+/*
+ * As resolve_once, of what is verified. What is above it may turn out to have
+ * changed, and then it may be something else that shows: hence once more.
+ */
+static int resolve_verified(struct ovl *fs, uint64_t fileid, bool may_wait,
+                            struct ovl_node **node)
+{
+	struct ovl_node *got, *before = NULL;
+	bool same = false;
+	int err = 1;
+
+	for (unsigned i = 0; i < MAX_TRIES && err > 0 && !same; i++) {
+		err = resolve_once(fs, fileid, may_wait, &got);
+		if (err)
+			break;
+		same = got == before;
+		if (!same)
+			err = verify_shown(fs, got, may_wait);
+		ovl_node_unref(before);
+		before = got;
+	}
+	if (err < 0) {
+		ovl_node_unref(before);
+		return err;
+	}
+	*node = before;
+	return 0;
+}
+
 int ovl_resolve(struct ovl *fs, const struct ovl_caller *caller,
                 struct ovl_id id, struct ovl_node **node)
 {
-	struct ovl_node *got;
+	struct ovl_node *got = NULL;
 	int err;
 
 	for (unsigned i = 0; i < MAX_TRIES; i++) {
-		err = resolve_once(fs, id.fileid, caller->may_wait, &got);
+		err = resolve_verified(fs, id.fileid, caller->may_wait, &got);
 		if (err == -ERESTART) {
 			err = -EINPROGRESS;
 			continue;
@@ -473,6 +523,46 @@ struct ovl_node *ovl_root(struct ovl *fs)
 	                                  : fs->stack->tree.root);
 }
 
+/* The parent; if it was forgotten, what has taken its place. */
+static int find_above(struct ovl *fs, const struct ovl_caller *caller,
+                      struct ovl_node *dir, struct ovl_node **node)
+{
+	struct ovl_node *above;
+	int err = ovl_find_parent(fs, dir, caller->may_wait, &above);
+
+	if (err)
+		return err;
+	err = ovl_resolve(fs, caller, above->id, node);
+	ovl_node_unref(above);
+	return err;
+}
+
+/* As ovl_find_child; the directory has been verified. */
+static int find_verified(struct ovl *fs, struct ovl_node *dir, const char *name,
+                         bool may_wait, struct ovl_node **node)
+{
+	struct ovl_node *got;
+	int err = -ERESTART;
+
+	for (unsigned i = 0; i < MAX_TRIES && err == -ERESTART; i++) {
+		err = ovl_find_child(fs, dir, name, may_wait, &got);
+		if (err == -ESTALE && may_wait) {
+			/* It went in the second that its name is trusted. */
+			err = ovl_verify_now(dir);
+			continue;
+		}
+		if (err)
+			return err;
+		err = ovl_verify(fs, got, may_wait);
+		if (err < 0)
+			ovl_node_unref(got);
+	}
+	if (err < 0)
+		return err == -ERESTART ? -EINPROGRESS : err;
+	*node = got;
+	return 0;
+}
+
 static int look_up(struct ovl *fs, const struct ovl_caller *caller,
                    struct ovl_node *dir, const char *name,
                    struct ovl_node **node)
@@ -491,8 +581,8 @@ static int look_up(struct ovl *fs, const struct ovl_caller *caller,
 		return 0;
 	}
 	if (!strcmp(name, ".."))
-		return ovl_find_parent(fs, dir, caller->may_wait, node);
-	return ovl_find_child(fs, dir, name, caller->may_wait, node);
+		return find_above(fs, caller, dir, node);
+	return find_verified(fs, dir, name, caller->may_wait, node);
 }
 
 int ovl_lookup(struct ovl *fs, const struct ovl_caller *caller,

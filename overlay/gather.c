@@ -244,6 +244,8 @@ static int add_part(struct gathering *g, const struct found *found)
 	*part = (struct ovl_part){
 		.layer = found->layer,
 		.ino = found->real.ino,
+		.generation = found->real.generation,
+		.stamp = { found->real.attr.mtime, found->real.attr.ctime },
 		.parent_part = found->part,
 	};
 	if (found->renamed) {

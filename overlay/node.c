@@ -18,8 +18,24 @@ uint64_t ovl_now(void)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+unsigned ovl_node_shapes(const struct ovl_node *parent,
+                         const struct ovl_node *node)
+{
+	unsigned shapes = 0;
+
+	/* Each only grows: so does their sum. */
+	if (parent) {
+		shapes += atomic_load(&parent->dir->shape);
+		if (parent->lower)
+			shapes += atomic_load(&parent->lower->dir->shape);
+	}
+	if (node && node->dir)
+		shapes += atomic_load(&node->dir->shape);
+	return shapes;
 }
 
 /* ---- life of a node ----------------------------------------------------- */
@@ -112,7 +128,9 @@ static int part_init(struct ovl_part *part, const struct ovl_part *spec)
 {
 	part->layer = spec->layer;
 	part->ino = spec->ino;
+	part->generation = spec->generation;
 	part->parent_part = spec->parent_part;
+	part->stamp = spec->stamp;
 	if (!spec->redirect)
 		return 0;
 	part->redirect = strdup(spec->redirect);
@@ -177,6 +195,10 @@ struct ovl_node *ovl_node_new(struct ovl_tree *tree,
 	}
 	ovl_node_adopt(node, spec->real);
 	node->parent = spec->parent ? ovl_node_ref(spec->parent) : NULL;
+	atomic_init(&node->seen, spec->seen);
+	if (spec->parent)
+		atomic_init(&node->verified,
+		            atomic_load(&spec->parent->verified));
 	node->lower = spec->lower ? ovl_node_ref(spec->lower) : NULL;
 	atomic_init(&node->refs, 2); /* the tree's and the caller's */
 	atomic_init(&node->used, true);
@@ -254,6 +276,8 @@ int ovl_node_set_place(struct ovl_node *node, struct ovl_node *parent,
 	node->parent = ovl_node_ref(parent);
 	node->name = copy;
 	ovl_node_count(node);
+	/* Nothing is known of it at that place. */
+	atomic_store(&node->seen, ovl_node_shapes(parent, node) - 1);
 	pthread_mutex_unlock(&node->lock);
 	ovl_node_unref(old_parent);
 	free(old_name);

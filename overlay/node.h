@@ -31,16 +31,23 @@
 struct ovl_acl;
 struct ovl_tree;
 
+/* When a directory was last changed (stamp.h). */
+struct ovl_stamp {
+	struct timespec mtime, ctime;
+};
+
 /* What one layer has of an object: a directory that takes part in a merge. */
 struct ovl_part {
 	const struct ovl_layer *layer;
 	uint64_t ino;
+	uint64_t generation;  /* 0: of a root, which is held open */
 	unsigned parent_part; /* the part of the parent that it stands in */
 	/* Where it stands: a path from the layer's root ("/..."), or a name in
 	 * the parent's part. NULL: by the node's name. Owned by the node. */
 	char *redirect;
 	struct ovl_fdslot fd; /* O_RDONLY | O_DIRECTORY */
 	atomic_bool marks;    /* ".wh." names were found when it was read in */
+	struct ovl_stamp stamp; /* guarded by the node's lock */
 };
 
 /* What a directory has besides. */
@@ -53,6 +60,12 @@ struct ovl_dir {
 	 * bytes. Change under the node's lock, and are looked at without. */
 	atomic_size_t weight, bytes;
 	bool dead; /* removed; guarded by `change` */
+	/* Guarded by the node's lock; see stamp.h. */
+	bool young;      /* what was read may have changed unseen since */
+	bool edited;     /* the server has changed it since it was read */
+	uint64_t loaded; /* when it was read: ns of ovl_now */
+	/* Grows with each change by others that was seen. */
+	atomic_uint shape;
 	unsigned nparts;
 	struct ovl_part parts[]; /* top first; of an upper directory: one */
 };
@@ -88,6 +101,12 @@ struct ovl_node {
 	struct ovl_acl *acl;  /* the access ACL, held; NULL: none */
 	uint64_t acl_checked; /* the same of it */
 
+	/* Whether it is still what shows at its place (verify.h): the time for
+	 * which that is known, ns of ovl_now, and what the shapes of the
+	 * directories that it depends on were when it was found out. */
+	atomic_uint_fast64_t verified;
+	atomic_uint seen;
+
 	/* The tree's. */
 	atomic_uint refs; /* one of them the tree's own */
 	atomic_bool used;
@@ -111,8 +130,16 @@ struct ovl_node_spec {
 	const struct ovl_part *data; /* or NULL; copied */
 	uint64_t data_used;
 	uint32_t extra_links;
-	bool indexed; /* `parent` and `name` are only where it was seen */
+	bool indexed;  /* `parent` and `name` are only where it was seen */
+	unsigned seen; /* ovl_node_shapes, from before it was looked for */
 };
+
+/*
+ * The shapes of all that decides what stands in the directory `parent`, and,
+ * where it is no NULL, of `node` in it, in one number.
+ */
+unsigned ovl_node_shapes(const struct ovl_node *parent,
+                         const struct ovl_node *node);
 
 /*
  * A node with two references, the tree's and the caller's, and in no table yet.

@@ -321,8 +321,7 @@ static int make_trees(struct opening *o)
 	err = ovl_index_open(ovl_workdir_fd(fs->workdir), &fs->tree.index);
 	if (err)
 		return err;
-	ovl_walk_init(&fs->walk, &fs->tree, walk_lookup, fs, fs->log,
-	              fs->log_arg);
+	ovl_walk_init(&fs->walk, &fs->tree, walk_lookup, fs, &config);
 	return ovl_upper_add_root(fs);
 }
 

@@ -12,9 +12,7 @@
 #include "overlay/file.h"
 #include "overlay/layer.h"
 #include "overlay/links.h"
-
-/* How long cache=auto trusts what it knows, in ns. */
-#define AUTO_TRUST UINT64_C(1000000000)
+#include "overlay/stamp.h"
 
 /*
  * How the object looks to a client. A directory's link count counts the
@@ -82,7 +80,8 @@ static int look_now(struct ovl_node *node, struct ovl_real *real)
 			return err;
 		err = ovl_layer_look(node->layer, ovl_fd_num(fd), "", real);
 		ovl_fd_unref(node->tree->fds, fd);
-		return err;
+		/* It may be open, and removed. */
+		return !err && !real->attr.nlink ? -ESTALE : err;
 	}
 	err = look_by_name(node, real);
 	for (unsigned i = 0; !(!err && is_same(node, real)); i++) {
@@ -115,27 +114,9 @@ static int look(struct ovl_node *node, struct ovl_real *real)
 	return err;
 }
 
-/* The names are read in again when they are next asked for. */
-static void forget_names(struct ovl_node *dir)
-{
-	/* A change of ours that is under way knows better. */
-	if (pthread_mutex_trylock(&dir->dir->change))
-		return;
-	pthread_mutex_lock(&dir->lock);
-	ovl_node_set_names(dir, NULL);
-	pthread_mutex_unlock(&dir->lock);
-	pthread_mutex_unlock(&dir->dir->change);
-}
-
-static bool same_time(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-}
-
 int ovl_node_reread(struct ovl_node *node, bool changing, struct ovl_attr *attr)
 {
 	struct ovl_real real;
-	bool changed;
 	int err;
 
 	if (!node->foreign) {
@@ -148,18 +129,17 @@ int ovl_node_reread(struct ovl_node *node, bool changing, struct ovl_attr *attr)
 			return err;
 	}
 	pthread_mutex_lock(&node->lock);
-	if (!node->foreign) {
-		changed = !same_time(&node->attr.mtime, &real.attr.mtime);
-		ovl_node_adopt(node, &real);
-	} else {
-		changed = false;
+	if (node->foreign)
 		node->checked = ovl_now();
-	}
+	else
+		ovl_node_adopt(node, &real);
+	if (node->dir && changing)
+		ovl_stamp_own(node, &real.attr);
 	if (attr)
 		*attr = node->attr;
 	pthread_mutex_unlock(&node->lock);
-	if (changed && node->dir && !changing)
-		forget_names(node);
+	if (node->dir && !node->foreign && !changing)
+		ovl_stamp_check(node, &real.attr, false);
 	return 0;
 }
 
@@ -185,7 +165,7 @@ static bool is_fresh(uint64_t checked, enum ovl_cache cache)
 	case OVL_CACHE_ALWAYS:
 		return checked != 0;
 	case OVL_CACHE_AUTO:
-		return ovl_now() - checked < AUTO_TRUST;
+		return ovl_now() - checked < OVL_AUTO_TRUST;
 	default:
 		return false;
 	}

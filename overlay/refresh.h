@@ -10,6 +10,9 @@
 #include "overlay/tree.h"
 #include "overlay/overlay.h"
 
+/* How long cache=auto trusts what it knows, in ns. */
+#define OVL_AUTO_TRUST UINT64_C(1000000000)
+
 /*
  * The attributes, as trusted as `cache` says. -EAGAIN (they have to be read and
  * `may_wait` is false), -ESTALE (the object is not there any more, behind the
@@ -28,9 +31,10 @@ int ovl_node_acl(struct ovl_node *node, enum ovl_cache cache, bool may_wait,
                  struct ovl_acl **acl);
 
 /*
- * Read them from the layer now. Blocks. A directory whose times tell of a change
- * that was not ours forgets its names, unless `changing` says that its `change`
- * is held and the change is the caller's. `attr` may be NULL.
+ * Read them from the layer now. Blocks. A directory whose times, or those of its
+ * parts in other layers, tell of a change that was not ours forgets its names
+ * (stamp.h), unless `changing` says that the change is the caller's. `attr` may
+ * be NULL.
  */
 int ovl_node_reread(struct ovl_node *node, bool changing,
                     struct ovl_attr *attr);

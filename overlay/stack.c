@@ -42,6 +42,8 @@ static int add_root(struct ovl_stack *stack)
 			spec.extra_links += real.attr.nlink - 2;
 		parts[i].layer = layer;
 		parts[i].ino = layer->root_ino;
+		parts[i].stamp =
+			(struct ovl_stamp){ real.attr.mtime, real.attr.ctime };
 		spec.nparts++;
 		err = ovl_mark_in(layer, layer->root);
 		if (err < 0)
@@ -84,8 +86,7 @@ int ovl_stack_new(struct ovl_layer *layers, size_t nlayers,
 		free(fresh);
 		return err;
 	}
-	ovl_walk_init(&fresh->walk, &fresh->tree, walk_lookup, fresh,
-	              config->log, config->log_arg);
+	ovl_walk_init(&fresh->walk, &fresh->tree, walk_lookup, fresh, config);
 	fresh->layers = layers;
 	fresh->nlayers = nlayers;
 	fresh->nmerged = nlayers - config->ndatadirs;
@@ -218,13 +219,15 @@ static int gather(struct ovl_stack *stack, struct ovl_node *dir,
 }
 
 static int load_child(struct ovl_stack *stack, struct ovl_node *dir,
-                      const char *name, unsigned part, struct ovl_node **node)
+                      const char *name, unsigned part, unsigned seen,
+                      struct ovl_node **node)
 {
 	struct ovl_node_spec spec = {
 		.parent = dir,
 		.name = name,
 		.part = part,
 		.layer = dir->dir->parts[part].layer,
+		.seen = seen,
 	};
 	struct ovl_gathered gathered = { 0 };
 	struct ovl_real real;
@@ -249,14 +252,94 @@ static int load_child(struct ovl_stack *stack, struct ovl_node *dir,
 	return err;
 }
 
+/* ---- the same as before ------------------------------------------------------ */
+
+static bool same_redirect(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+static bool same_parts(const struct ovl_dir *dir,
+                       const struct ovl_gathered *gathered)
+{
+	const struct ovl_part *a = dir->parts, *b = gathered->parts;
+
+	if (dir->nparts != gathered->nparts)
+		return false;
+	for (unsigned i = 0; i < dir->nparts; i++)
+		if (a[i].layer != b[i].layer || a[i].ino != b[i].ino ||
+		    a[i].generation != b[i].generation ||
+		    !same_redirect(a[i].redirect, b[i].redirect) ||
+		    (!a[i].redirect && a[i].parent_part != b[i].parent_part))
+			return false;
+	return true;
+}
+
+static int is_same_dir(struct ovl_stack *stack, struct ovl_node *dir,
+                       const char *name, unsigned part,
+                       const struct ovl_real *real, struct ovl_node *node)
+{
+	struct ovl_gathered gathered;
+	int err = ovl_gather(stack, dir, name, part, real, &gathered);
+	bool same;
+
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	same = same_parts(node->dir, &gathered);
+	if (same) {
+		pthread_mutex_lock(&node->lock);
+		if (node->extra_links != gathered.extra_links) {
+			node->extra_links = gathered.extra_links;
+			node->checked = 0; /* its link count has changed */
+		}
+		pthread_mutex_unlock(&node->lock);
+	}
+	ovl_gathered_release(&gathered);
+	return same;
+}
+
+int ovl_stack_is_same(struct ovl_stack *stack, struct ovl_node *dir,
+                      const char *name, struct ovl_node *node)
+{
+	struct ovl_found found;
+	struct ovl_real real;
+	bool metacopy = false, is_there;
+	int err;
+
+	err = ovl_dir_lock(dir, true);
+	if (err)
+		return err;
+	is_there = ovl_dir_find(dir, name, &found);
+	ovl_dir_unlock(dir);
+	if (!is_there || dir->dir->parts[found.part].layer != node->layer)
+		return 0;
+	err = look_in_part(dir, found.part, name, &real, &metacopy);
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	/* Where the data of a file is that is elsewhere is found out anew. */
+	if (real.ino != node->ino || real.generation != node->ino_generation ||
+	    (real.attr.mode & S_IFMT) != node->type || real.foreign ||
+	    metacopy || node->data)
+		return 0;
+	return node->dir
+	               ? is_same_dir(stack, dir, name, found.part, &real, node)
+	               : 1;
+}
+
+/* ---- by name ------------------------------------------------------------------ */
+
 int ovl_stack_lookup(struct ovl_stack *stack, struct ovl_node *dir,
                      const char *name, bool may_wait, struct ovl_node **node)
 {
 	struct ovl_found found;
 	struct ovl_node *got;
+	unsigned seen;
 	bool is_there;
 	int err;
 
+	if (!dir->dir)
+		return -ENOTDIR;
+	seen = ovl_node_shapes(dir, NULL);
 	err = ovl_dir_lock(dir, may_wait);
 	if (err)
 		return err;
@@ -272,7 +355,7 @@ int ovl_stack_lookup(struct ovl_stack *stack, struct ovl_node *dir,
 	}
 	if (!may_wait)
 		return -EAGAIN;
-	err = load_child(stack, dir, name, found.part, &got);
+	err = load_child(stack, dir, name, found.part, seen, &got);
 	if (err)
 		return err == -ENOENT ? -ESTALE : err;
 	if (got->id.fileid != found.fileid)

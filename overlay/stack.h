@@ -37,6 +37,13 @@ int ovl_stack_new(struct ovl_layer *layers, size_t nlayers,
 struct ovl_stack *ovl_stack_ref(struct ovl_stack *stack);
 void ovl_stack_unref(struct ovl_stack *stack); /* NULL is fine */
 
+/*
+ * Whether `node` is still what shows as `name` in `dir`, and is made of the same
+ * parts. 1, 0 or -errno. Blocks.
+ */
+int ovl_stack_is_same(struct ovl_stack *stack, struct ovl_node *dir,
+                      const char *name, struct ovl_node *node);
+
 /* The child of that name. -ENOENT, -ENOTDIR, -EAGAIN, -errno. */
 int ovl_stack_lookup(struct ovl_stack *stack, struct ovl_node *dir,
                      const char *name, bool may_wait, struct ovl_node **node);

@@ -430,13 +430,15 @@ struct ovl_node *ovl_tree_add(struct ovl_tree *tree,
 	return fresh;
 }
 
+/* By identity: the directory may have been loaded anew since. */
 static bool has_place_of(struct ovl_node *node,
                          const struct ovl_node_spec *spec)
 {
 	bool has;
 
 	pthread_mutex_lock(&node->lock);
-	has = node->parent == spec->parent && node->name &&
+	has = node->parent && spec->parent &&
+	      node->parent->id.fileid == spec->parent->id.fileid &&
 	      !strcmp(node->name, spec->name);
 	pthread_mutex_unlock(&node->lock);
 	return has;

@@ -11,6 +11,7 @@
 #include "overlay/gather.h"
 #include "overlay/links.h"
 #include "overlay/marks.h"
+#include "overlay/refresh.h"
 #include "overlay/xattr.h"
 
 uint32_t ovl_upper_links_below(struct ovl_node *lower)
@@ -51,6 +52,7 @@ int ovl_upper_add_root(struct ovl *fs)
 	spec.real = &real;
 	spec.id.fileid = ovl_fileid(OVL_LAYER_UPPER, real.ino);
 	spec.id.generation = real.generation;
+	part.stamp = (struct ovl_stamp){ real.attr.mtime, real.attr.ctime };
 	err = ovl_mark_in(&fs->upper, fs->upper.root);
 	if (err < 0)
 		return err;
@@ -262,6 +264,7 @@ static int load(struct ovl *fs, struct ovl_node *dir, const char *name,
 		.layer = &fs->upper,
 		.parent = dir,
 		.name = name,
+		.seen = ovl_node_shapes(dir, NULL),
 	};
 	struct ovl_gathered gathered = { 0 };
 	struct ovl_node *lower = NULL;
@@ -284,6 +287,9 @@ static int load(struct ovl *fs, struct ovl_node *dir, const char *name,
 		goto out;
 	if (S_ISDIR(real.attr.mode)) {
 		part.ino = real.ino;
+		part.generation = real.generation;
+		part.stamp =
+			(struct ovl_stamp){ real.attr.mtime, real.attr.ctime };
 		spec.parts = &part;
 		spec.nparts = 1;
 	}
@@ -311,5 +317,44 @@ int ovl_upper_load(struct ovl *fs, struct ovl_node *dir, const char *name,
 	pthread_mutex_lock(&fs->tree.moving);
 	err = load(fs, dir, name, true, node);
 	pthread_mutex_unlock(&fs->tree.moving);
+	return err;
+}
+
+/* ---- the same as before ------------------------------------------------------ */
+
+static int is_same_dir(struct ovl *fs, struct ovl_node *dir, const char *name,
+                       int fd, struct ovl_node *node)
+{
+	struct ovl_node *lower;
+	struct ovl_real real;
+	int err;
+
+	err = ovl_layer_look(&fs->upper, fd, "", &real);
+	if (err)
+		return err;
+	if (real.ino != node->ino || real.generation != node->ino_generation)
+		return 0;
+	err = find_lower(fs, dir, name, fd, &lower);
+	if (err)
+		return err;
+	ovl_node_unref(lower);
+	return lower == node->lower;
+}
+
+int ovl_upper_is_same(struct ovl *fs, struct ovl_node *dir, const char *name,
+                      struct ovl_node *node)
+{
+	int fd, err;
+
+	/* A file may have other names: it is looked for by all of them. */
+	if (!node->dir) {
+		err = ovl_node_reread(node, false, NULL);
+		return err == -ESTALE ? 0 : err ? err : 1;
+	}
+	fd = open_child(fs, dir, name);
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	err = is_same_dir(fs, dir, name, fd, node);
+	close(fd);
 	return err;
 }

@@ -26,6 +26,14 @@ int ovl_upper_load(struct ovl *fs, struct ovl_node *dir, const char *name,
 int ovl_upper_load_indexed(struct ovl *fs, struct ovl_node *lower,
                            struct ovl_node **node);
 
+/*
+ * Whether `node` still stands as `name` in the upper directory `dir` (a file, by
+ * any name that is known), and a directory merges with the same one. 1, 0 or
+ * -errno. Blocks.
+ */
+int ovl_upper_is_same(struct ovl *fs, struct ovl_node *dir, const char *name,
+                      struct ovl_node *node);
+
 /* The links that a merged directory has from the stack's directory below it. */
 uint32_t ovl_upper_links_below(struct ovl_node *lower);
 

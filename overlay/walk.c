@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "overlay/dir.h"
+#include "overlay/refresh.h"
 
 /* How long a call waits for a walk before it is told to come again. */
 #define WAIT_SECONDS 1
@@ -23,8 +24,8 @@
 #define MAX_DEPTH 4096
 
 void ovl_walk_init(struct ovl_walk *walk, struct ovl_tree *tree,
-                   ovl_walk_lookup_fn *lookup, void *arg, ovl_log_fn *log,
-                   void *log_arg)
+                   ovl_walk_lookup_fn *lookup, void *arg,
+                   const struct ovl_config *config)
 {
 	pthread_condattr_t attr;
 
@@ -32,8 +33,9 @@ void ovl_walk_init(struct ovl_walk *walk, struct ovl_tree *tree,
 	walk->tree = tree;
 	walk->lookup = lookup;
 	walk->arg = arg;
-	walk->log = log;
-	walk->log_arg = log_arg;
+	walk->log = config->log;
+	walk->log_arg = config->log_arg;
+	walk->checks = config->cache != OVL_CACHE_ALWAYS;
 	pthread_mutex_init(&walk->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -227,6 +229,9 @@ static int visit_dir(struct ovl_walk *walk, struct ovl_node *dir,
 	uint64_t cookie = 0;
 	int err;
 
+	/* What is known of it may be older than the question. */
+	if (walk->checks)
+		ovl_node_reread(dir, false, NULL);
 	do {
 		err = take_batch(dir, &cookie, batch);
 		*again = err && err != -ENOMEM;

@@ -30,6 +30,7 @@ struct ovl_walk {
 	ovl_log_fn *log;
 	void *log_arg;
 	atomic_bool stop; /* it is to end before its end */
+	bool checks;      /* others may have changed the directories */
 
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t ended;
@@ -43,8 +44,8 @@ struct ovl_walk {
 };
 
 void ovl_walk_init(struct ovl_walk *walk, struct ovl_tree *tree,
-                   ovl_walk_lookup_fn *lookup, void *arg, ovl_log_fn *log,
-                   void *log_arg);
+                   ovl_walk_lookup_fn *lookup, void *arg,
+                   const struct ovl_config *config);
 
 /* Stops a walk that still runs. */
 void ovl_walk_release(struct ovl_walk *walk);

@@ -1,0 +1,198 @@
+#include "config.h"
+
+#include "overlay/verify.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#include "overlay/refresh.h"
+#include "overlay/stack.h"
+#include "overlay/upper.h"
+
+/* Directories above one another; what lies deeper is not looked at. */
+#define MAX_DEPTH 4096
+
+static int verify(struct ovl *fs, struct ovl_node *node, unsigned depth,
+                  uint64_t *since);
+
+static bool is_fresh(const struct ovl *fs, struct ovl_node *node)
+{
+	switch (fs->cache) {
+	case OVL_CACHE_ALWAYS:
+		return true;
+	case OVL_CACHE_AUTO:
+		return ovl_now() - atomic_load(&node->verified) <
+		       OVL_AUTO_TRUST;
+	default:
+		return false;
+	}
+}
+
+/* ---- forgetting ------------------------------------------------------------- */
+
+/*
+ * Forget the node. Nobody changes an upper directory through it any more: who
+ * comes later does so through the one that takes its place. False: somebody does
+ * at this moment; the next time, then.
+ */
+static bool retire(struct ovl_node *node)
+{
+	if (node->dir && node->tree->upper) {
+		if (pthread_mutex_trylock(&node->dir->change))
+			return false;
+		node->dir->dead = true;
+		pthread_mutex_unlock(&node->dir->change);
+	}
+	/* Flushed while it can still be found: see tree.c. */
+	if (!node->dir)
+		ovl_fdslot_clear(node->tree->fds, &node->fd, false);
+	ovl_tree_forget(node->tree, node);
+	return true;
+}
+
+/* ---- its place ---------------------------------------------------------------- */
+
+static bool is_the_trees(struct ovl_node *node)
+{
+	struct ovl_node *got = ovl_tree_get(node->tree, node->id.fileid);
+
+	ovl_node_unref(got);
+	return got == node;
+}
+
+/* A directory that the node depends on. */
+static int verify_other(struct ovl *fs, struct ovl_node *other, unsigned depth,
+                        uint64_t *since)
+{
+	uint64_t verified;
+	int err = verify(fs, other, depth + 1, &verified);
+
+	if (!err && !is_the_trees(other))
+		err = -ERESTART;
+	if (!err && verified < *since)
+		*since = verified;
+	return err;
+}
+
+static int look_at_place(struct ovl *fs, struct ovl_node *node,
+                         struct ovl_node *parent, const char *name)
+{
+	if (node->foreign)
+		return 1;
+	return node->tree->upper
+	               ? ovl_upper_is_same(fs, parent, name, node)
+	               : ovl_stack_is_same(fs->stack, parent, name, node);
+}
+
+/*
+ * Whether it stands at its place in `parent`, and is made of the same parts.
+ * `moves`: from before the place was asked for.
+ */
+static int verify_place(struct ovl *fs, struct ovl_node *node, unsigned moves,
+                        struct ovl_node *parent, const char *name)
+{
+	unsigned shapes = ovl_node_shapes(parent, node);
+	int same;
+
+	if (atomic_load(&node->seen) == shapes)
+		return 0;
+	same = look_at_place(fs, node, parent, name);
+	if (same < 0)
+		return same;
+	if (same) {
+		atomic_store(&node->seen, shapes);
+		return 0;
+	}
+	/* It may have been our own move that it was missed for. */
+	if ((moves & 1) || atomic_load(&node->tree->moves) != moves)
+		return 0;
+	return -ERESTART;
+}
+
+/* ---- all of it ------------------------------------------------------------------ */
+
+/* The directory itself: what it is made of may have changed. */
+static int verify_dir(struct ovl *fs, struct ovl_node *dir, uint64_t *since)
+{
+	struct ovl_attr attr;
+	int err = ovl_node_attr(dir, fs->cache, true, &attr);
+
+	if (err == -ESTALE)
+		return -ERESTART;
+	pthread_mutex_lock(&dir->lock);
+	if (dir->checked < *since)
+		*since = dir->checked;
+	/* As many names of subdirectories may have come to the parts below. */
+	if (!err && dir->lower)
+		dir->extra_links = ovl_upper_links_below(dir->lower);
+	pthread_mutex_unlock(&dir->lock);
+	return err;
+}
+
+static int look(struct ovl *fs, struct ovl_node *node, unsigned depth,
+                uint64_t *since)
+{
+	unsigned moves = atomic_load(&node->tree->moves);
+	char name[NAME_MAX + 1];
+	struct ovl_node *parent = ovl_node_place(node, name);
+	int err = 0;
+
+	if (parent)
+		err = verify_other(fs, parent, depth, since);
+	if (!err && node->dir && node->lower)
+		err = verify_other(fs, node->lower, depth, since);
+	if (!err && node->dir)
+		err = verify_dir(fs, node, since);
+	if (!err && parent)
+		err = verify_place(fs, node, moves, parent, name);
+	ovl_node_unref(parent);
+	return err;
+}
+
+/* `*since`: the time for which it is known to be as it was. */
+static int verify(struct ovl *fs, struct ovl_node *node, unsigned depth,
+                  uint64_t *since)
+{
+	int err;
+
+	*since = ovl_now();
+	/* A file of the index is reached by no name of its own. */
+	if (depth == MAX_DEPTH || node->indexed)
+		return 0;
+	if (is_fresh(fs, node)) {
+		*since = atomic_load(&node->verified);
+		return 0;
+	}
+	err = look(fs, node, depth, since);
+	/* A part of what it stands in has gone while it was looked at. */
+	if (err == -ESTALE)
+		err = -ERESTART;
+	if (err == -ERESTART && !retire(node))
+		err = 0;
+	else if (!err)
+		atomic_store(&node->verified, *since);
+	/* What the server may not look at, it takes for what it was. */
+	return err == -EACCES || err == -EPERM ? 0 : err;
+}
+
+int ovl_verify(struct ovl *fs, struct ovl_node *node, bool may_wait)
+{
+	uint64_t since;
+	int err;
+
+	if (node->indexed || is_fresh(fs, node))
+		return 0;
+	if (!may_wait)
+		return -EAGAIN;
+	err = verify(fs, node, 0, &since);
+	return err ? err : 1;
+}
+
+int ovl_verify_now(struct ovl_node *dir)
+{
+	int err = ovl_node_reread(dir, false, NULL);
+
+	if (!err && dir->lower)
+		err = ovl_node_reread(dir->lower, false, NULL);
+	return err ? err : -ERESTART;
+}
