@@ -154,22 +154,64 @@ static int add_attrs(struct listing *listing, struct ovl_node *node,
 }
 
 /*
+ * The number of what stands there itself, where its identity cannot be told: its
+ * marks make no sense, say. -ENOENT: it is gone by now.
+ */
+static int own_fileid(struct ovl_node *dir, struct ovl_dirent *entry)
+{
+	const struct ovl_layer *layer;
+	struct ovl_found found;
+	struct ovl_real real;
+	struct ovl_fd *fd;
+	bool is_there;
+	int err;
+
+	err = ovl_dir_lock(dir, true);
+	if (err)
+		return err;
+	is_there = ovl_dir_find(dir, entry->name, &found);
+	ovl_dir_unlock(dir);
+	if (!is_there && dir->lower)
+		return own_fileid(dir->lower, entry);
+	if (!is_there || found.part == OVL_PART_NONE)
+		return -ENOENT;
+	err = ovl_dir_fd(dir, found.part, true, &fd);
+	if (err)
+		return err;
+	layer = dir->dir->parts[found.part].layer;
+	err = ovl_layer_look(layer, ovl_fd_num(fd), entry->name, &real);
+	ovl_fd_unref(dir->tree->fds, fd);
+	if (!err && real.foreign)
+		err = -ENOENT;
+	if (!err)
+		entry->fileid = ovl_fileid(layer->number, real.ino);
+	return err;
+}
+
+/*
  * Fill in what the name alone does not tell. -ENOENT: it is gone by now. An
- * object that cannot be looked at is listed without attributes.
+ * object that cannot be looked at is listed without attributes; what may be
+ * otherwise the next time (no memory, a disk's error) fails the listing.
  */
 static int complete(struct listing *listing, struct ovl_dirent *entry)
 {
+	bool may_wait = listing->caller->may_wait;
 	struct ovl_node *node;
 	int err;
 
 	if (entry->fileid && !listing->attrs)
 		return 0;
-	err = ovl_find_child(listing->fs, listing->dir, entry->name,
-	                     listing->caller->may_wait, &node);
+	err = ovl_find_child(listing->fs, listing->dir, entry->name, may_wait,
+	                     &node);
+	if (err && err != -EAGAIN && err != -ENOENT && !entry->fileid)
+		err = ovl_find_child(listing->fs, listing->dir, entry->name,
+		                     may_wait, &node);
 	if (err == -EAGAIN || err == -ENOENT)
 		return err;
+	if (err && entry->fileid)
+		return 0;
 	if (err)
-		return entry->fileid ? 0 : -ENOENT;
+		return err == -ENOMEM ? err : own_fileid(listing->dir, entry);
 	err = add_attrs(listing, node, entry);
 	ovl_node_unref(node);
 	return err;
