@@ -26,6 +26,7 @@ struct ovl {
 	bool metacopy;
 	bool has_upper;
 	bool read_only;
+	bool whiteouts_by_attribute; /* whiteout.h */
 	struct ovl_stack *stack;
 	struct ovl_layer upper;      /* where there is one */
 	struct ovl_workdir *workdir; /* likewise */

@@ -22,6 +22,7 @@
 #include "overlay/flush.h"
 #include "overlay/fs.h"
 #include "overlay/upper.h"
+#include "overlay/whiteout.h"
 #include "overlay/xattr.h"
 
 /* What is open, and not yet the overlay's. */
@@ -281,7 +282,11 @@ static int open_workdir(struct opening *o)
 	}
 	if (err)
 		return say(o, err, "workdir", path);
-	return check_xattrs(o);
+	err = check_xattrs(o);
+	if (err)
+		return err;
+	err = ovl_whiteout_choose(o->fs);
+	return err ? say(o, err, "workdir", path) : 0;
 }
 
 /* ---- trees --------------------------------------------------------------------------------- */

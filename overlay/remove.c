@@ -18,6 +18,7 @@
 #include "overlay/may.h"
 #include "overlay/refresh.h"
 #include "overlay/remove.h"
+#include "overlay/whiteout.h"
 
 /* ---- emptiness -------------------------------------------------------------- */
 
@@ -110,7 +111,7 @@ static int take_away(struct ovl_edit *edit, const char *name, bool covers)
 
 	ovl_workdir_name(workdir, tmp);
 	if (covers)
-		err = ovl_whiteout_replace(workdir, dirfd, name, tmp);
+		err = ovl_whiteout_replace(edit->fs, dirfd, name, tmp);
 	else if (renameat2(dirfd, name, ovl_workdir_tmp(workdir), tmp,
 	                   RENAME_NOREPLACE))
 		err = -errno;
@@ -126,7 +127,7 @@ static int unlink_name(struct ovl_edit *edit, struct ovl_node *victim,
 	int dirfd = ovl_fd_num(edit->fd);
 
 	if (ovl_edit_upper_type(edit, name) == DT_UNKNOWN)
-		return ovl_whiteout_make(dirfd, name);
+		return ovl_whiteout_make(edit->fs, dirfd, name);
 	/* A directory may hold whiteouts. */
 	if (covers || victim->dir)
 		return take_away(edit, name, covers);

@@ -25,6 +25,7 @@
 #include "overlay/metacopy.h"
 #include "overlay/refresh.h"
 #include "overlay/remove.h"
+#include "overlay/whiteout.h"
 #include "overlay/xattr.h"
 
 /* One rename under way. */
@@ -211,13 +212,20 @@ static int rename_on_disk(struct renaming *r, bool covers)
 {
 	int from = ovl_fd_num(r->from.fd), to = ovl_fd_num(r->into->fd);
 	uint8_t there = ovl_edit_upper_type(r->into, r->to_name);
-	unsigned flags = covers ? RENAME_WHITEOUT : 0;
 	bool exchange = r->source->dir && there == DT_WHT;
+	enum ovl_replaced replaced = OVL_OBJECT;
 
+	if (there == DT_UNKNOWN)
+		replaced = OVL_NOTHING;
+	else if (there == DT_WHT)
+		replaced = OVL_WHITEOUT;
+	if (covers)
+		return ovl_whiteout_rename(r->fs, from, r->from_name, to,
+		                           r->to_name, replaced);
 	if (renameat2(from, r->from_name, to, r->to_name,
-	              exchange ? RENAME_EXCHANGE : flags))
+	              exchange ? RENAME_EXCHANGE : 0))
 		return -errno;
-	if (exchange && !covers)
+	if (exchange)
 		unlinkat(from, r->from_name, 0);
 	return 0;
 }

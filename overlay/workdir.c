@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -161,30 +160,4 @@ void ovl_workdir_name(struct ovl_workdir *workdir, char name[OVL_TMPNAME_SIZE])
 int ovl_workdir_discard(const struct ovl_workdir *workdir, const char *name)
 {
 	return ovl_rmtree(workdir->tmp, name);
-}
-
-/* ---- whiteouts ---------------------------------------------------------- */
-
-/* Since Linux 5.8 nobody needs a privilege for it. */
-int ovl_whiteout_make(int dirfd, const char *name)
-{
-	return mknodat(dirfd, name, S_IFCHR, makedev(0, 0)) < 0 ? -errno : 0;
-}
-
-int ovl_whiteout_replace(const struct ovl_workdir *workdir, int dirfd,
-                         const char *name, const char *tmpname)
-{
-	int err = ovl_whiteout_make(workdir->tmp, tmpname);
-
-	if (err)
-		return err;
-	if (renameat2(workdir->tmp, tmpname, dirfd, name, RENAME_EXCHANGE) == 0)
-		return 0;
-	err = -errno;
-	unlinkat(workdir->tmp, tmpname, 0);
-	/* A filesystem that cannot exchange may make the whiteout itself. */
-	if (err == -EINVAL &&
-	    renameat2(dirfd, name, workdir->tmp, tmpname, RENAME_WHITEOUT) == 0)
-		err = 0;
-	return err;
 }

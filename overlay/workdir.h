@@ -42,17 +42,4 @@ void ovl_workdir_name(struct ovl_workdir *workdir, char name[OVL_TMPNAME_SIZE]);
  */
 int ovl_workdir_discard(const struct ovl_workdir *workdir, const char *name);
 
-/*
- * Make `name` in `dirfd` a whiteout (a character device 0:0), where nothing
- * stands. 0, -EEXIST, -EPERM, ...
- */
-int ovl_whiteout_make(int dirfd, const char *name);
-
-/*
- * Make `name` in `dirfd`, which exists, a whiteout in one step: what stood
- * there lands in tmp/ under `tmpname`. 0 or -errno, then nothing has changed.
- */
-int ovl_whiteout_replace(const struct ovl_workdir *workdir, int dirfd,
-                         const char *name, const char *tmpname);
-
 #endif

@@ -128,6 +128,15 @@ int ovl_xattr_set_opaque(const struct ovl_layer *layer, int fd)
 	return ovl_xattr_set(layer, fd, OVL_XATTR_OPAQUE, "y", 1);
 }
 
+int ovl_xattr_set_whiteouts(const struct ovl_layer *layer, int fd)
+{
+	int opaque = ovl_xattr_is_opaque(layer, fd);
+
+	if (!opaque)
+		return ovl_xattr_set(layer, fd, OVL_XATTR_OPAQUE, "x", 1);
+	return opaque < 0 ? opaque : 0;
+}
+
 /* ---- redirect ----------------------------------------------------------- */
 
 /* A name that can stand in a directory, of `len` bytes. */

@@ -76,11 +76,12 @@ int ovl_xattr_set_metacopy(const struct ovl_layer *layer, int fd);
 /*
  * Whiteouts of another form (Linux 6.7): the directory is marked ("x") as one
  * that may hold such, but merges as any other; an empty regular file in it that
- * has the attribute is one. 1, 0 or -errno.
+ * has the attribute is one. 1, 0 or -errno. set: an opaque one stays as it is.
  */
 int ovl_xattr_may_hold_whiteouts(const struct ovl_layer *layer, int dirfd);
 int ovl_xattr_is_whiteout(const struct ovl_layer *layer, int dirfd,
                           const char *name);
+int ovl_xattr_set_whiteouts(const struct ovl_layer *layer, int fd);
 
 /*
  * Where an object was born, and the upper's own inode and generation, so that a

@@ -52,14 +52,6 @@ static bool tmp_has(const char *name)
 	                 AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static bool is_whiteout(const char *name)
-{
-	struct stat st;
-
-	return fstatat(tree, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0);
-}
-
 /* ---- opening ------------------------------------------------------------ */
 
 START_TEST(a_new_one_is_ones_own_and_empty)
@@ -361,66 +353,6 @@ START_TEST(no_name_is_given_twice)
 }
 END_TEST
 
-/* ---- whiteouts ---------------------------------------------------------- */
-
-START_TEST(a_whiteout_is_made_where_nothing_stands)
-{
-	if (geteuid() == 0)
-		tree_become_user();
-	plant();
-	if (ovl_whiteout_make(tree, "gone") == -EPERM)
-		tree_skip("no whiteouts without root before Linux 5.8");
-	ck_assert(is_whiteout("gone"));
-	ck_assert_int_eq(ovl_whiteout_make(tree, "gone"), -EEXIST);
-	tree_file("file", "kept");
-	ck_assert_int_eq(ovl_whiteout_make(tree, "file"), -EEXIST);
-	ck_assert(tree_file_is("file", "kept"));
-}
-END_TEST
-
-START_TEST(what_a_whiteout_replaces_lands_in_tmp)
-{
-	char target[8];
-
-	if (geteuid() == 0)
-		tree_become_user();
-	open_new();
-	tree_file("upper/file", "text");
-	tree_mkdir("upper/dir");
-	tree_file("upper/dir/below", "text");
-	ck_assert_int_eq(symlinkat("target", tree, "upper/link"), 0);
-	for (int i = 0; i < 3; i++) {
-		static const char *const names[] = { "file", "dir", "link" };
-		int dir = tree_open("upper", O_RDONLY);
-
-		ck_assert_int_eq(ovl_whiteout_replace(workdir, dir, names[i],
-		                                      names[i]),
-		                 0);
-		close(dir);
-	}
-	ck_assert(is_whiteout("upper/file"));
-	ck_assert(is_whiteout("upper/dir"));
-	ck_assert(is_whiteout("upper/link"));
-	ck_assert(tree_file_is("work/veneer/tmp/file", "text"));
-	ck_assert(tree_file_is("work/veneer/tmp/dir/below", "text"));
-	ck_assert_int_eq(readlinkat(tree, "work/veneer/tmp/link", target, 8),
-	                 6);
-}
-END_TEST
-
-START_TEST(where_nothing_stands_nothing_is_replaced)
-{
-	int dir;
-
-	open_new();
-	dir = tree_open("upper", O_RDONLY);
-	ck_assert_int_eq(ovl_whiteout_replace(workdir, dir, "none", "tmp1"),
-	                 -ENOENT);
-	ck_assert(!tmp_has("tmp1"));
-	ck_assert(!tree_has("upper/none"));
-}
-END_TEST
-
 int main(void)
 {
 	TCase *tcase = tcase_create("workdir");
@@ -439,8 +371,5 @@ int main(void)
 	tcase_add_test(tcase, closed_directories_are_removed_without_root);
 	tcase_add_test(tcase, a_mount_is_not_emptied);
 	tcase_add_test(tcase, no_name_is_given_twice);
-	tcase_add_test(tcase, a_whiteout_is_made_where_nothing_stands);
-	tcase_add_test(tcase, what_a_whiteout_replaces_lands_in_tmp);
-	tcase_add_test(tcase, where_nothing_stands_nothing_is_replaced);
 	return tree_run(suite_create("workdir"), tcase);
 }
