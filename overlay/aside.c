@@ -27,8 +27,9 @@ static int make_copy(struct ovl *fs, int fd, const struct ovl_attr *attr,
 {
 	int copy = -1, err;
 
-	err = ovl_copy_object(fd, fd, attr, ovl_workdir_tmp(fs->workdir), tmp,
-	                      UINT64_MAX, false, NULL, &copy);
+	err = ovl_copy_object(&fs->upper, fd, fd, attr,
+	                      ovl_workdir_tmp(fs->workdir), tmp, UINT64_MAX,
+	                      false, NULL, &copy);
 	if (err)
 		return err;
 	err = ovl_xattr_set_opaque(&fs->upper, copy);

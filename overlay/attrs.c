@@ -18,6 +18,7 @@
 #include "overlay/find.h"
 #include "overlay/flush.h"
 #include "overlay/may.h"
+#include "overlay/override.h"
 #include "overlay/refresh.h"
 #include "overlay/xattr.h"
 
@@ -57,15 +58,8 @@ static struct timespec time_to_set(enum ovl_settime how,
 	return time;
 }
 
-int ovl_attrs_apply(int fd, const struct ovl_setattr *set)
+static int set_on_disk(int fd, const char *path, const struct ovl_setattr *set)
 {
-	struct timespec times[2] = {
-		time_to_set(set->set_atime, &set->atime),
-		time_to_set(set->set_mtime, &set->mtime),
-	};
-	char path[OVL_FD_PATH_SIZE];
-
-	ovl_fd_path(fd, path);
 	if ((set->has_uid || set->has_gid) &&
 	    fchownat(fd, "", set->has_uid ? set->uid : (uid_t)-1,
 	             set->has_gid ? set->gid : (gid_t)-1, AT_EMPTY_PATH))
@@ -73,6 +67,52 @@ int ovl_attrs_apply(int fd, const struct ovl_setattr *set)
 	/* After the owner, whose change takes setuid and setgid away. */
 	if (set->has_mode && chmod(path, set->mode & 07777))
 		return -errno;
+	return 0;
+}
+
+/* What is not set stays, whatever others set meanwhile. */
+static int set_in_override(struct ovl *fs, int fd,
+                           const struct ovl_setattr *set)
+{
+	pthread_mutex_t *lock;
+	struct ovl_real real;
+	int err;
+
+	err = ovl_layer_look_on_disk(&fs->upper, fd, "", &real);
+	if (err)
+		return err;
+	lock = &fs->overriding[real.ino % OVL_OVERRIDE_LOCKS];
+	pthread_mutex_lock(lock);
+	err = ovl_override_show(&fs->upper, fd, &real);
+	if (set->has_uid)
+		real.attr.uid = set->uid;
+	if (set->has_gid)
+		real.attr.gid = set->gid;
+	if (set->has_mode)
+		real.attr.mode =
+			(real.attr.mode & S_IFMT) | (set->mode & 07777);
+	if (!err)
+		err = ovl_override_set(&fs->upper, fd, &real.attr);
+	pthread_mutex_unlock(lock);
+	return err;
+}
+
+int ovl_attrs_apply(struct ovl *fs, int fd, const struct ovl_setattr *set)
+{
+	struct timespec times[2] = {
+		time_to_set(set->set_atime, &set->atime),
+		time_to_set(set->set_mtime, &set->mtime),
+	};
+	char path[OVL_FD_PATH_SIZE];
+	int err = 0;
+
+	ovl_fd_path(fd, path);
+	if (!fs->upper.userxattr)
+		err = set_on_disk(fd, path, set);
+	else if (set->has_uid || set->has_gid || set->has_mode)
+		err = set_in_override(fs, fd, set);
+	if (err)
+		return err;
 	if ((set->set_atime != OVL_TIME_KEEP ||
 	     set->set_mtime != OVL_TIME_KEEP) &&
 	    utimensat(AT_FDCWD, path, times, 0))
@@ -97,8 +137,11 @@ static int set_size(struct ovl *fs, struct ovl_node *node, uint64_t size)
 	return err;
 }
 
-/* Attributes of what cannot be opened reach the disk with the directory's. */
-static int flush_attrs(struct ovl *fs, struct ovl_node *node)
+/*
+ * Attributes of what cannot be opened reach the disk with the directory's; where
+ * they are in an override, what has that, open as `num`, is flushed.
+ */
+static int flush_attrs(struct ovl *fs, struct ovl_node *node, int num)
 {
 	struct ovl_node *in =
 		node->dir ? ovl_node_ref(node) : ovl_node_parent(node);
@@ -119,6 +162,8 @@ static int flush_attrs(struct ovl *fs, struct ovl_node *node)
 	if (!err)
 		ovl_fd_unref(fs->tree.fds, fd);
 	ovl_node_unref(in);
+	if (!err && !S_ISREG(node->type) && !node->dir)
+		err = ovl_flush_marks(fs, num);
 	return err;
 }
 
@@ -141,10 +186,10 @@ static int set_upper(struct ovl *fs, struct ovl_node *node,
 	fd = ovl_node_open_path(node);
 	if (fd < 0)
 		return fd;
-	err = ovl_attrs_apply(fd, set);
-	close(fd);
+	err = ovl_attrs_apply(fs, fd, set);
 	if (!err && fs->sync == OVL_SYNC)
-		err = flush_attrs(fs, node);
+		err = flush_attrs(fs, node, fd);
+	close(fd);
 	return err;
 }
 

@@ -14,6 +14,7 @@
 
 #include "overlay/beneath.h"
 #include "overlay/copydata.h"
+#include "overlay/override.h"
 #include "overlay/xattr.h"
 
 /* ---- making the new object ---------------------------------------------- */
@@ -36,7 +37,8 @@ static void remove_object(int to_dir, const char *name, mode_t mode)
 	unlinkat(to_dir, name, S_ISDIR(mode) ? AT_REMOVEDIR : 0);
 }
 
-static int make_nonregular(int fd, const struct ovl_attr *attr, int to_dir,
+static int make_nonregular(const struct ovl_layer *layer, int fd,
+                           const struct ovl_attr *attr, int to_dir,
                            const char *name)
 {
 	dev_t rdev = makedev(attr->rdev_major, attr->rdev_minor);
@@ -46,6 +48,10 @@ static int make_nonregular(int fd, const struct ovl_attr *attr, int to_dir,
 		return make_symlink(fd, to_dir, name);
 	if (type == S_IFDIR)
 		return mkdirat(to_dir, name, 0700) < 0 ? -errno : 0;
+	if (ovl_override_replaces(layer, type)) {
+		type = S_IFREG;
+		rdev = 0;
+	}
 	return mknodat(to_dir, name, type | 0600, rdev) < 0 ? -errno : 0;
 }
 
@@ -53,7 +59,8 @@ static int make_nonregular(int fd, const struct ovl_attr *attr, int to_dir,
  * Make an object of that type and open it. Until it has its owner and mode
  * nobody else may use it.
  */
-static int make_object(int fd, const struct ovl_attr *attr, int to_dir,
+static int make_object(const struct ovl_layer *layer, int fd,
+                       const struct ovl_attr *attr, int to_dir,
                        const char *name)
 {
 	int flags = S_ISDIR(attr->mode) ? O_RDONLY | O_DIRECTORY : O_PATH;
@@ -62,7 +69,7 @@ static int make_object(int fd, const struct ovl_attr *attr, int to_dir,
 	if (S_ISREG(attr->mode))
 		return ovl_open_beneath(to_dir, name, O_RDWR | O_CREAT | O_EXCL,
 		                        0600, false);
-	err = make_nonregular(fd, attr, to_dir, name);
+	err = make_nonregular(layer, fd, attr, to_dir, name);
 	if (err)
 		return err;
 	new = ovl_open_beneath(to_dir, name, flags, 0, false);
@@ -143,7 +150,6 @@ static int copy_xattrs(const char *from, const char *to)
 
 /* ---- attributes --------------------------------------------------------- */
 
-/* Without root only what is right already can be had. */
 static int copy_owner(int fd, const struct ovl_attr *attr)
 {
 	struct stat st;
@@ -162,7 +168,8 @@ static int copy_owner(int fd, const struct ovl_attr *attr)
  * ACL sets the mode's group bits, and each of them changes times. A symlink has
  * no mode of its own.
  */
-static int copy_attributes(int from, int to, const struct ovl_attr *attr)
+static int copy_attributes(const struct ovl_layer *layer, int from, int to,
+                           const struct ovl_attr *attr)
 {
 	const struct timespec times[2] = { attr->atime, attr->mtime };
 	char from_path[OVL_FD_PATH_SIZE], to_path[OVL_FD_PATH_SIZE];
@@ -170,11 +177,13 @@ static int copy_attributes(int from, int to, const struct ovl_attr *attr)
 
 	ovl_fd_path(from, from_path);
 	ovl_fd_path(to, to_path);
-	err = copy_owner(to, attr);
+	err = layer->userxattr ? 0 : copy_owner(to, attr);
 	if (!err)
 		err = copy_xattrs(from_path, to_path);
-	if (!err && !S_ISLNK(attr->mode) &&
-	    chmod(to_path, attr->mode & 07777) < 0)
+	if (!err && layer->userxattr)
+		err = ovl_override_set(layer, to, attr);
+	else if (!err && !S_ISLNK(attr->mode) &&
+	         chmod(to_path, attr->mode & 07777) < 0)
 		err = -errno;
 	if (!err && utimensat(AT_FDCWD, to_path, times, 0) < 0)
 		err = -errno;
@@ -183,13 +192,14 @@ static int copy_attributes(int from, int to, const struct ovl_attr *attr)
 
 /* ---- the whole ---------------------------------------------------------- */
 
-int ovl_copy_object(int fd, int data, const struct ovl_attr *attr, int to_dir,
-                    const char *name, uint64_t size, bool sync,
-                    struct ovl_copy_watch *watch, int *out_fd)
+int ovl_copy_object(const struct ovl_layer *layer, int fd, int data,
+                    const struct ovl_attr *attr, int to_dir, const char *name,
+                    uint64_t size, bool sync, struct ovl_copy_watch *watch,
+                    int *out_fd)
 {
 	bool can_sync = S_ISREG(attr->mode) || S_ISDIR(attr->mode);
 	struct ovl_copy_watch unwatched = { 0 };
-	int new = make_object(fd, attr, to_dir, name);
+	int new = make_object(layer, fd, attr, to_dir, name);
 	int err = 0;
 
 	if (new < 0)
@@ -200,7 +210,7 @@ int ovl_copy_object(int fd, int data, const struct ovl_attr *attr, int to_dir,
 	else if (S_ISREG(attr->mode) && ftruncate(new, attr->size))
 		err = -errno;
 	if (!err)
-		err = copy_attributes(fd, new, attr);
+		err = copy_attributes(layer, fd, new, attr);
 	if (!err && sync && can_sync && fsync(new) < 0)
 		err = -errno;
 	if (err)

@@ -12,12 +12,15 @@
 
 #include "overlay/attr.h"
 #include "overlay/copydata.h"
+#include "overlay/layer.h"
 
 /*
  * Copy the object open as `fd` (O_PATH will do), looking like `attr`, to `name` in
- * `to_dir`, where nothing stands. A directory is copied without what is in it; a
- * regular file with the data that is read by `data`, or, where that is -1, with
- * none, as a hole of its size.
+ * `to_dir`, where nothing stands and which is of `layer`'s filesystem. A directory
+ * is copied without what is in it; a regular file with the data that is read by
+ * `data`, or, where that is -1, with none, as a hole of its size. Where the layer
+ * has overrides, owner, group and mode go into one, and a device, socket or FIFO
+ * becomes a placeholder (override.h).
  *
  * `size`: for a regular file, how much of it is wanted (the rest is about to be
  * cut off); UINT64_MAX: all. `sync`: fsync a file or directory; others reach
@@ -32,8 +35,9 @@
  * -EDQUOT, -EIO, what a step of the watch returned, ...: then nothing is left at
  * `name`.
  */
-int ovl_copy_object(int fd, int data, const struct ovl_attr *attr, int to_dir,
-                    const char *name, uint64_t size, bool sync,
-                    struct ovl_copy_watch *watch, int *out_fd);
+int ovl_copy_object(const struct ovl_layer *layer, int fd, int data,
+                    const struct ovl_attr *attr, int to_dir, const char *name,
+                    uint64_t size, bool sync, struct ovl_copy_watch *watch,
+                    int *out_fd);
 
 #endif

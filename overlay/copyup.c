@@ -44,7 +44,8 @@ static int copy_object(struct ovl_node *node, const struct ovl_attr *attr,
 		.step = ovl_copying_step,
 		.arg = copying,
 	};
-	int work = ovl_workdir_tmp(copying->fs->workdir);
+	struct ovl *fs = copying->fs;
+	int work = ovl_workdir_tmp(fs->workdir);
 	struct ovl_data data;
 	int from, err;
 
@@ -53,20 +54,20 @@ static int copy_object(struct ovl_node *node, const struct ovl_attr *attr,
 		return from;
 	err = has_data ? ovl_data_open(node, true, &data) : 0;
 	if (!err) {
-		err = ovl_copy_object(from, has_data ? ovl_fd_num(data.fd) : -1,
-		                      attr, work, tmp, size, false, &watch, fd);
+		err = ovl_copy_object(&fs->upper, from,
+		                      has_data ? ovl_fd_num(data.fd) : -1, attr,
+		                      work, tmp, size, false, &watch, fd);
 		if (has_data)
 			ovl_data_close(&data);
 	}
 	close(from);
-	atomic_fetch_add(&copying->fs->copied_bytes, watch.copied);
+	atomic_fetch_add(&fs->copied_bytes, watch.copied);
 	return err;
 }
 
 /*
- * Say in the copy where it was born, and how many links it has. What cannot carry
- * an attribute, or whose mode forbids it to a server without root, goes into the
- * index.
+ * Say in the copy where it was born, and how many links it has. A directory is
+ * known by the one that it merges with.
  */
 static int mark_copy(struct ovl *fs, struct ovl_node *node, int fd,
                      const struct ovl_real *real, uint32_t nlink, bool *indexed)
@@ -75,19 +76,21 @@ static int mark_copy(struct ovl *fs, struct ovl_node *node, int fd,
 
 	/* By any other name of it, it must not be copied again. */
 	*indexed = !S_ISDIR(node->type) && nlink > 1;
-
-	/* A directory is known by the one that it merges with. */
 	if (S_ISDIR(node->type))
 		return 0;
 	err = ovl_xattr_set_origin(&fs->upper, fd, real, node->id);
-	if (err == -EPERM || err == -EACCES || err == -EOPNOTSUPP) {
-		*indexed = true;
-		err = 0;
-	}
 	/* All of its names show still, whether the copy has them or not. */
 	if (!err && *indexed)
 		err = ovl_links_set(&fs->upper, fd, nlink);
 	return err;
+}
+
+/* With its marks, lest a crash leave it under another identity. */
+static int flush_copy(struct ovl *fs, struct ovl_node *node, int fd)
+{
+	if (S_ISREG(node->type) || S_ISDIR(node->type))
+		return ovl_flush_object(fs, fd);
+	return ovl_flush_marks(fs, fd);
 }
 
 static int add_to_index(struct ovl *fs, struct ovl_node *node, int fd)
@@ -111,6 +114,7 @@ static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
 	int fd = -1, err;
 	bool indexed;
 
+	*real = (struct ovl_real){ 0 };
 	err = ovl_node_reread(node, false, &attr);
 	if (err)
 		return err;
@@ -124,9 +128,8 @@ static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
 		err = ovl_layer_look(&fs->upper, fd, "", real);
 	if (!err)
 		err = mark_copy(fs, node, fd, real, attr.nlink, &indexed);
-	/* With its origin, lest a crash leave it under another identity. */
-	if (!err && (S_ISREG(node->type) || S_ISDIR(node->type)))
-		err = ovl_flush_object(fs, fd);
+	if (!err)
+		err = flush_copy(fs, node, fd);
 	if (!err && indexed)
 		err = add_to_index(fs, node, fd);
 	/* The marks have moved the ctime. */
@@ -136,7 +139,7 @@ static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
 		err = ovl_layer_look(&fs->upper, fd, "", real);
 	close(fd);
 	if (err)
-		ovl_workdir_discard(fs->workdir, tmp);
+		ovl_upper_discard(fs, tmp, real);
 	return err;
 }
 
@@ -271,7 +274,7 @@ static int copy(struct ovl *fs, const struct job *what,
 		                   metacopy, upper);
 		pthread_mutex_unlock(&dir->dir->change);
 		if (err)
-			ovl_workdir_discard(fs->workdir, tmp);
+			ovl_upper_discard(fs, tmp, &real);
 	}
 	if (!err)
 		atomic_fetch_add(&fs->copyups, 1);

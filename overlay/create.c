@@ -28,7 +28,9 @@
 #include "overlay/marks.h"
 #include "overlay/may.h"
 #include "overlay/metacopy.h"
+#include "overlay/override.h"
 #include "overlay/perm.h"
+#include "overlay/upper.h"
 #include "overlay/xattr.h"
 
 /* What is to be made. */
@@ -44,12 +46,19 @@ static const struct ovl_setattr set_nothing;
 
 /* ---- in the work directory ---------------------------------------------------- */
 
-/* A descriptor of the new object: O_RDWR of a file, O_PATH of all else. */
-static int make_object(int work, const char *tmp, const struct making *making)
+/*
+ * A descriptor of the new object: O_RDWR of a file, or a placeholder for what is
+ * none, and O_PATH of all else.
+ */
+static int make_object(struct ovl *fs, const char *tmp,
+                       const struct making *making)
 {
-	int fd, err;
+	int work = ovl_workdir_tmp(fs->workdir), fd, err;
+	mode_t type = making->type;
 
-	switch (making->type) {
+	if (ovl_override_replaces(&fs->upper, type))
+		type = S_IFREG;
+	switch (type) {
 	case S_IFREG:
 		fd = openat(work, tmp, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC,
 		            0600);
@@ -61,7 +70,7 @@ static int make_object(int work, const char *tmp, const struct making *making)
 		err = symlinkat(making->target, work, tmp);
 		break;
 	default:
-		err = mknodat(work, tmp, making->type | 0600, making->rdev);
+		err = mknodat(work, tmp, type | 0600, making->rdev);
 	}
 	if (err)
 		return -errno;
@@ -106,19 +115,37 @@ static int inherit(struct ovl_edit *edit, int fd, mode_t type, uint32_t *mode)
 	return err;
 }
 
+/* The override of a new object says all of it, the type and device too. */
+static int override(struct ovl *fs, int fd, const struct making *making,
+                    struct ovl_setattr *set)
+{
+	struct ovl_attr attr = {
+		.mode = making->type | (set->mode & 07777),
+		.uid = set->uid,
+		.gid = set->gid,
+		.rdev_major = major(making->rdev),
+		.rdev_minor = minor(making->rdev),
+	};
+
+	if (S_ISLNK(making->type))
+		attr.mode = S_IFLNK | 0777;
+	set->has_uid = set->has_gid = set->has_mode = false;
+	return ovl_override_set(&fs->upper, fd, &attr);
+}
+
 /* Owner, group, mode, times, size, as the caller and the directory have it. */
 static int dress(struct ovl_edit *edit, int fd, const struct ovl_caller *caller,
                  const struct making *making)
 {
 	struct ovl_setattr set = *making->set;
+	struct ovl *fs = edit->fs;
 	struct stat st;
 	int err;
 
 	ovl_perm_create(caller, &edit->change->before, S_ISDIR(making->type),
 	                making->set, &set.uid, &set.gid, &set.mode);
-	/* Without root, the verifier can be read where the mode lets it. */
 	if (making->verifier)
-		set.mode = edit->fs->upper.userxattr ? 0600 : 0;
+		set.mode = 0;
 	/* Before the mode, whose setgid it may take away. */
 	err = inherit(edit, fd, making->type, &set.mode);
 	if (err)
@@ -131,7 +158,9 @@ static int dress(struct ovl_edit *edit, int fd, const struct ovl_caller *caller,
 	if (set.has_size && S_ISREG(making->type) && set.size > 0 &&
 	    ftruncate(fd, set.size))
 		return -errno;
-	return ovl_attrs_apply(fd, &set);
+	if (fs->upper.userxattr)
+		err = override(fs, fd, making, &set);
+	return err ? err : ovl_attrs_apply(fs, fd, &set);
 }
 
 /* What of our own goes with it. */
@@ -155,22 +184,24 @@ static int prepare(struct ovl_edit *edit, const struct ovl_caller *caller,
 	struct ovl *fs = edit->fs;
 	int fd, err;
 
-	fd = make_object(ovl_workdir_tmp(fs->workdir), tmp, making);
+	*real = (struct ovl_real){ 0 };
+	fd = make_object(fs, tmp, making);
 	err = fd < 0 ? fd : 0;
-	/* Marks first: the mode may forbid them to a server without root. */
 	if (!err)
 		err = mark(fs, fd, making);
 	if (!err)
 		err = dress(edit, fd, caller, making);
 	if (!err && S_ISREG(making->type))
 		err = ovl_flush_object(fs, fd);
+	else if (!err && !S_ISDIR(making->type))
+		err = ovl_flush_marks(fs, fd);
 	if (!err)
 		err = ovl_layer_look(&fs->upper, fd, "", real);
 	if (fd >= 0)
 		close(fd);
 	/* It may be there though it could not be opened. */
 	if (err)
-		ovl_workdir_discard(fs->workdir, tmp);
+		ovl_upper_discard(fs, tmp, real);
 	return err;
 }
 
@@ -213,7 +244,7 @@ static int make_in_place(struct ovl_edit *edit, const struct ovl_caller *caller,
 		return err;
 	err = ovl_edit_place(edit, tmp, name, S_ISDIR(making->type));
 	if (err) {
-		ovl_workdir_discard(edit->fs->workdir, tmp);
+		ovl_upper_discard(edit->fs, tmp, &real);
 		return err;
 	}
 	ovl_dir_note(edit->dir, name, ovl_fileid(OVL_LAYER_UPPER, real.ino),

@@ -336,6 +336,9 @@ void ovl_edit_unlinked(struct ovl_edit *edit, struct ovl_node *node,
 	/* Names that nobody has looked up yet only a walk finds. */
 	lost = !node->indexed &&
 	       !ovl_map_get(map, node->id.fileid, 0, &parent, other);
+	if (gone && !node->dir)
+		ovl_standin_remove(edit->fs->standins, node->ino,
+		                   node->ino_generation);
 	if (last || lost) {
 		ovl_fdslot_clear(node->tree->fds, &node->fd, gone);
 		ovl_tree_forget(node->tree, node);

@@ -17,6 +17,12 @@
 int ovl_flush_object(struct ovl *fs, int fd);
 
 /*
+ * The same for marks of a device, socket, FIFO or symlink, which is open as `fd`
+ * (O_PATH): where they are not on itself, on what has them in its place.
+ */
+int ovl_flush_marks(struct ovl *fs, int fd);
+
+/*
  * The same for what was written through a cached descriptor; `metadata` too. A
  * failure changes the write verifier: unstable writes may be lost.
  */

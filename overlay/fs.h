@@ -13,9 +13,13 @@
 #include "overlay/tree.h"
 #include "overlay/overlay.h"
 #include "overlay/stack.h"
+#include "overlay/standin.h"
 #include "overlay/state.h"
 #include "overlay/walk.h"
 #include "overlay/workdir.h"
+
+/* Locks for overrides; objects share them by their inode numbers. */
+#define OVL_OVERRIDE_LOCKS 64
 
 struct ovl {
 	/* Never change after ovl_open. */
@@ -28,8 +32,9 @@ struct ovl {
 	bool read_only;
 	bool whiteouts_by_attribute; /* whiteout.h */
 	struct ovl_stack *stack;
-	struct ovl_layer upper;      /* where there is one */
-	struct ovl_workdir *workdir; /* likewise */
+	struct ovl_layer upper;        /* where there is one */
+	struct ovl_workdir *workdir;   /* likewise */
+	struct ovl_standins *standins; /* where that has overrides; or NULL */
 	ovl_log_fn *log;
 	void *log_arg;
 
@@ -37,6 +42,9 @@ struct ovl {
 	struct ovl_walk walk; /* over that */
 
 	pthread_mutex_t rename; /* see node.h */
+
+	/* Held from reading an override to writing it back. */
+	pthread_mutex_t overriding[OVL_OVERRIDE_LOCKS];
 
 	struct ovl_copies copies; /* under way */
 

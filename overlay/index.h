@@ -4,8 +4,6 @@
  *
  * A file that has several names in the lower layers is copied up once, under the
  * name that was written to; through the index every other name finds the copy.
- * And a symlink or device, which cannot carry an attribute in the user.
- * namespace, has no other way to keep its identity.
  *
  * Thread-safe: it has its own lock. Which identities it holds is in memory, so
  * that asking for one that is not there costs nothing.

@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "overlay/attrs.h"
 #include "overlay/copyup.h"
 #include "overlay/file.h"
 #include "overlay/find.h"
@@ -151,12 +152,15 @@ static ssize_t write_all(int fd, const void *data, size_t count,
  * POSIX: setuid and setgid do not outlive a write by an ordinary user. They go
  * first, so that nobody runs what he wrote with them.
  */
-static int strip_setid(const struct ovl_caller *caller, int fd,
+static int strip_setid(struct ovl *fs, const struct ovl_caller *caller, int fd,
                        const struct ovl_attr *attr)
 {
-	uint32_t mode = ovl_perm_mode_after_write(caller, attr);
+	struct ovl_setattr set = {
+		.has_mode = true,
+		.mode = ovl_perm_mode_after_write(caller, attr),
+	};
 
-	return mode != attr->mode && fchmod(fd, mode & 07777) ? -errno : 0;
+	return set.mode != attr->mode ? ovl_attrs_apply(fs, fd, &set) : 0;
 }
 
 static ssize_t write_upper(struct ovl *fs, const struct ovl_caller *caller,
@@ -174,7 +178,7 @@ static ssize_t write_upper(struct ovl *fs, const struct ovl_caller *caller,
 	err = ovl_node_reread_fd(node, ovl_fd_num(fd), &change->before);
 	change->has_before = !err;
 	if (!err && count)
-		err = strip_setid(caller, ovl_fd_num(fd), &change->before);
+		err = strip_setid(fs, caller, ovl_fd_num(fd), &change->before);
 	n = err ? err : write_all(ovl_fd_num(fd), data, count, offset);
 	ovl_flush_owed(fs, fd); /* only now: a flush before would not count */
 	if (n > 0 && stable != OVL_UNSTABLE) {

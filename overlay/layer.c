@@ -18,6 +18,7 @@
 
 #include "overlay/acl.h"
 #include "overlay/beneath.h"
+#include "overlay/override.h"
 #include "overlay/xattr.h"
 
 #define LIST_BUFFER (64 * 1024)
@@ -122,8 +123,8 @@ static void fill_attr(struct ovl_attr *attr, const struct statx *stx)
 	};
 }
 
-int ovl_layer_look(const struct ovl_layer *layer, int dirfd, const char *name,
-                   struct ovl_real *real)
+int ovl_layer_look_on_disk(const struct ovl_layer *layer, int dirfd,
+                           const char *name, struct ovl_real *real)
 {
 	struct statx stx;
 	uint64_t generation;
@@ -146,8 +147,41 @@ int ovl_layer_look(const struct ovl_layer *layer, int dirfd, const char *name,
 	real->foreign = foreign;
 	real->whiteout = S_ISCHR(stx.stx_mode) && stx.stx_rdev_major == 0 &&
 	                 stx.stx_rdev_minor == 0;
+	real->type = stx.stx_mode & S_IFMT;
 	fill_attr(&real->attr, &stx);
 	return 0;
+}
+
+static int look_with_override(const struct ovl_layer *layer, int fd,
+                              struct ovl_real *real)
+{
+	struct ovl_real found;
+	int err;
+
+	err = ovl_layer_look_on_disk(layer, fd, "", &found);
+	if (!err && !found.foreign && !found.whiteout)
+		err = ovl_override_show(layer, fd, &found);
+	if (!err)
+		*real = found;
+	return err;
+}
+
+int ovl_layer_look(const struct ovl_layer *layer, int dirfd, const char *name,
+                   struct ovl_real *real)
+{
+	int fd, err;
+
+	if (!layer->userxattr)
+		return ovl_layer_look_on_disk(layer, dirfd, name, real);
+	if (!*name)
+		return look_with_override(layer, dirfd, real);
+	/* By its name it might be another's override, as files move. */
+	fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	err = look_with_override(layer, fd, real);
+	close(fd);
+	return err;
 }
 
 /* ---- fileids ------------------------------------------------------------ */

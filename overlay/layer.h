@@ -25,6 +25,8 @@ enum ovl_generation_kind {
 	OVL_GENERATION_BTIME,  /* the birth time */
 };
 
+struct ovl_standins;
+
 struct ovl_layer {
 	char *path;      /* as given, for messages */
 	int root;        /* descriptor of its root: O_RDONLY | O_DIRECTORY */
@@ -43,6 +45,12 @@ struct ovl_layer {
 	bool never_waits; /* tmpfs, ramfs: no disk behind it */
 	bool has_acls;    /* its filesystem keeps POSIX ACLs */
 	bool true_d_ino;  /* getdents tells the same inode numbers as statx */
+	/* An upper's with userxattr, borrowed; else NULL. */
+	struct ovl_standins *standins;
+	/* What the server's user has on disk without an override shows these. */
+	bool has_host_uid, has_host_gid;
+	uint32_t host_uid, host_gid;
+	uint32_t server_uid, server_gid;
 };
 
 /* What stands at a name in a layer. */
@@ -52,7 +60,8 @@ struct ovl_real {
 	/* Another mount or subvolume, or an inode number over 54 bits: not to be
 	 * entered; `attr` is of what stands there. */
 	bool foreign;
-	bool whiteout;        /* a character device 0:0 */
+	bool whiteout; /* a character device 0:0 */
+	mode_t type;   /* S_IFMT bits on disk: attr.mode may show others */
 	struct ovl_attr attr; /* attr.fileid is left 0 */
 };
 
@@ -80,10 +89,15 @@ int ovl_layer_root_generation(const struct ovl_layer *layer,
 
 /*
  * Look at `name` in the open directory `dirfd` (or at `dirfd` itself, which may
- * be O_PATH, where `name` is ""), neither following nor opening it. Blocks.
+ * be O_PATH, where `name` is ""), neither following nor reading it: how it shows,
+ * by its override (override.h) where these are in use. Blocks.
  */
 int ovl_layer_look(const struct ovl_layer *layer, int dirfd, const char *name,
                    struct ovl_real *real);
+
+/* The same, without a look at overrides. */
+int ovl_layer_look_on_disk(const struct ovl_layer *layer, int dirfd,
+                           const char *name, struct ovl_real *real);
 
 /* The fileid of an inode born in this layer. */
 uint64_t ovl_fileid(unsigned layer_number, uint64_t ino);

@@ -12,7 +12,8 @@
  *   3. struct ovl_tree.moving
  *   4. struct ovl_node.lock       an upper node before the stack's
  *   5. a tree's shard, the map's, the descriptor cache's, the walk's
- * Of these only 1 to 3 are held while waiting for a disk.
+ * Of these only 1 to 3 are held while waiting for a disk; and one of struct
+ * ovl.overriding, inside which nothing is locked.
  */
 #ifndef VENEER_OVERLAY_NODE_H
 #define VENEER_OVERLAY_NODE_H

@@ -265,6 +265,27 @@ static int check_xattrs(struct opening *o)
 	return -ENOTSUP;
 }
 
+/* From here on the upper has overrides, if it is to have any. */
+static int open_standins(struct opening *o)
+{
+	struct ovl *fs = o->fs;
+	int err;
+
+	if (!fs->upper.userxattr)
+		return 0;
+	err = ovl_standins_open(ovl_workdir_fd(fs->workdir), &fs->standins);
+	if (err)
+		return say(o, err, "workdir", o->config->workdir);
+	fs->upper.standins = fs->standins;
+	fs->upper.has_host_uid = o->config->has_host_uid;
+	fs->upper.has_host_gid = o->config->has_host_gid;
+	fs->upper.host_uid = o->config->host_uid;
+	fs->upper.host_gid = o->config->host_gid;
+	fs->upper.server_uid = geteuid();
+	fs->upper.server_gid = getegid();
+	return 0;
+}
+
 static int open_workdir(struct opening *o)
 {
 	const char *path = o->config->workdir;
@@ -283,10 +304,14 @@ static int open_workdir(struct opening *o)
 	if (err)
 		return say(o, err, "workdir", path);
 	err = check_xattrs(o);
-	if (err)
-		return err;
-	err = ovl_whiteout_choose(o->fs);
-	return err ? say(o, err, "workdir", path) : 0;
+	if (!err)
+		err = open_standins(o);
+	if (!err) {
+		err = ovl_whiteout_choose(o->fs);
+		if (err)
+			say(o, err, "workdir", path);
+	}
+	return err;
 }
 
 /* ---- trees --------------------------------------------------------------------------------- */
@@ -379,6 +404,8 @@ static struct ovl *new_fs(const struct ovl_config *config)
 	atomic_init(&fs->verifier, verifier);
 	pthread_mutex_init(&fs->rename, NULL);
 	ovl_copies_init(&fs->copies, config->max_copies, config->max_waiting);
+	for (unsigned i = 0; i < OVL_OVERRIDE_LOCKS; i++)
+		pthread_mutex_init(&fs->overriding[i], NULL);
 	return fs;
 }
 
@@ -433,10 +460,13 @@ void ovl_close(struct ovl *fs)
 	ovl_stack_unref(fs->stack);
 	if (fs->has_upper)
 		ovl_layer_release(&fs->upper);
+	ovl_standins_close(fs->standins);
 	ovl_workdir_close(fs->workdir);
 	ovl_state_release(&fs->state);
 	pthread_mutex_destroy(&fs->rename);
 	ovl_copies_release(&fs->copies);
+	for (unsigned i = 0; i < OVL_OVERRIDE_LOCKS; i++)
+		pthread_mutex_destroy(&fs->overriding[i]);
 	free(fs);
 }
 

@@ -79,7 +79,12 @@ struct ovl_config {
 	const char *workdir;  /* NULL where there is no upper */
 	const char *statedir; /* NULL: WORKDIR/veneer */
 	bool read_only;       /* even where there is an upper */
-	bool userxattr;       /* the user. namespace, not trusted. */
+	/* The user. namespace, not trusted.: then owners, modes and devices live
+	 * in overrides, too. What has none in the upper, and belongs to the user
+	 * and group that the server runs as, shows these. */
+	bool userxattr;
+	bool has_host_uid, has_host_gid;
+	uint32_t host_uid, host_gid;
 	bool accept_changed_lower;
 	enum ovl_redirect redirect_dir;
 	bool metacopy; /* attributes are copied up alone, and such followed */

@@ -76,6 +76,9 @@ static int look_now(struct ovl_node *node, struct ovl_real *real)
 
 	if (node->dir) {
 		err = ovl_dir_fd(node, 0, true, &fd);
+		/* What may not be read may be looked at. */
+		if (err == -EACCES)
+			return look_by_name(node, real);
 		if (err)
 			return err;
 		err = ovl_layer_look(node->layer, ovl_fd_num(fd), "", real);

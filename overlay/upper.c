@@ -24,6 +24,13 @@ uint32_t ovl_upper_links_below(struct ovl_node *lower)
 	return nlink - 2;
 }
 
+void ovl_upper_discard(struct ovl *fs, const char *tmp,
+                       const struct ovl_real *real)
+{
+	ovl_workdir_discard(fs->workdir, tmp);
+	ovl_standin_remove(fs->standins, real->ino, real->generation);
+}
+
 /* Born where the directory below it was, with which it merges. */
 static void merge(struct ovl_node_spec *spec, struct ovl_node *lower)
 {

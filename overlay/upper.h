@@ -34,6 +34,13 @@ int ovl_upper_load_indexed(struct ovl *fs, struct ovl_node *lower,
 int ovl_upper_is_same(struct ovl *fs, struct ovl_node *dir, const char *name,
                       struct ovl_node *node);
 
+/*
+ * Remove an object in the making, `tmp` of the work directory, with the stand-in
+ * that it may have; `real` is how it looks, as far as it is known.
+ */
+void ovl_upper_discard(struct ovl *fs, const char *tmp,
+                       const struct ovl_real *real);
+
 /* The links that a merged directory has from the stack's directory below it. */
 uint32_t ovl_upper_links_below(struct ovl_node *lower);
 

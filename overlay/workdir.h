@@ -6,6 +6,7 @@
  *   WORK/veneer/lock    flock(2)ed while a server runs
  *   WORK/veneer/tmp/    objects in the making: emptied at start
  *   WORK/veneer/index/  hard links that were copied up (see index.h)
+ *   WORK/veneer/standins/  what symlinks cannot carry (see standin.h)
  *
  * Nothing outside WORK/veneer is touched. Thread-safe once open.
  */

@@ -13,6 +13,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "overlay/standin.h"
+
 #define TRUSTED "trusted."
 #define USER "user."
 #define OWN "overlay." /* the kernel's and ours alike */
@@ -91,6 +93,46 @@ int ovl_xattr_remove(const struct ovl_layer *layer, int fd, const char *name)
 	ovl_fd_path(fd, path);
 	make_full(layer, name, full);
 	return removexattr(path, full) < 0 ? -errno : 0;
+}
+
+/* Whether a stand-in has the attributes of what looks like that. */
+static bool has_standin(const struct ovl_layer *layer,
+                        const struct ovl_real *real)
+{
+	return layer->standins && ovl_standin_needed(real);
+}
+
+ssize_t ovl_xattr_get_for(const struct ovl_layer *layer, int fd,
+                          const struct ovl_real *real, const char *name,
+                          void *value, size_t size)
+{
+	ssize_t len;
+	int standin;
+
+	if (!has_standin(layer, real))
+		return ovl_xattr_get(layer, fd, name, value, size);
+	standin = ovl_standin_open(layer->standins, real, false);
+	if (standin < 0)
+		return standin == -ENOENT ? -ENODATA : standin;
+	len = ovl_xattr_get(layer, standin, name, value, size);
+	close(standin);
+	return len;
+}
+
+int ovl_xattr_set_for(const struct ovl_layer *layer, int fd,
+                      const struct ovl_real *real, const char *name,
+                      const void *value, size_t size)
+{
+	int standin, err;
+
+	if (!has_standin(layer, real))
+		return ovl_xattr_set(layer, fd, name, value, size);
+	standin = ovl_standin_open(layer->standins, real, true);
+	if (standin < 0)
+		return standin;
+	err = ovl_xattr_set(layer, standin, name, value, size);
+	close(standin);
+	return err;
 }
 
 /* In either namespace: the layers may have been an overlay of the other. */
@@ -265,8 +307,8 @@ int ovl_xattr_get_origin(const struct ovl_layer *layer, int fd,
                          const struct ovl_real *self, struct ovl_id *origin)
 {
 	struct origin_value value;
-	ssize_t len = ovl_xattr_get(layer, fd, OVL_XATTR_ORIGIN, &value,
-	                            sizeof(value));
+	ssize_t len = ovl_xattr_get_for(layer, fd, self, OVL_XATTR_ORIGIN,
+	                                &value, sizeof(value));
 
 	if (len < 0 && len != -ERANGE)
 		return (int)len;
@@ -292,6 +334,6 @@ int ovl_xattr_set_origin(const struct ovl_layer *layer, int fd,
 	};
 
 	memcpy(value.magic, origin_magic, sizeof(origin_magic));
-	return ovl_xattr_set(layer, fd, OVL_XATTR_ORIGIN, &value,
-	                     sizeof(value));
+	return ovl_xattr_set_for(layer, fd, self, OVL_XATTR_ORIGIN, &value,
+	                         sizeof(value));
 }

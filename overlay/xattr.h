@@ -22,6 +22,7 @@
 #define OVL_XATTR_WHITEOUT "overlay.whiteout"
 #define OVL_XATTR_LINKS "overlay.veneer.links" /* links.h */
 #define OVL_XATTR_ORIGIN "overlay.veneer.origin"
+#define OVL_XATTR_OVERRIDE "overlay.veneer.override"
 #define OVL_XATTR_VERIFIER "overlay.veneer.verifier"
 
 /*
@@ -41,6 +42,18 @@ ssize_t ovl_xattr_get(const struct ovl_layer *layer, int fd, const char *name,
                       void *value, size_t size);
 int ovl_xattr_set(const struct ovl_layer *layer, int fd, const char *name,
                   const void *value, size_t size);
+
+/*
+ * The same of an object that looks like `real`, of any type: what can carry no
+ * attribute of the user. namespace has a stand-in (standin.h) in an upper, and
+ * none in a lower layer.
+ */
+ssize_t ovl_xattr_get_for(const struct ovl_layer *layer, int fd,
+                          const struct ovl_real *real, const char *name,
+                          void *value, size_t size);
+int ovl_xattr_set_for(const struct ovl_layer *layer, int fd,
+                      const struct ovl_real *real, const char *name,
+                      const void *value, size_t size);
 
 /* 0 or -errno; -ENODATA: there was none. */
 int ovl_xattr_remove(const struct ovl_layer *layer, int fd, const char *name);
@@ -87,8 +100,7 @@ int ovl_xattr_set_whiteouts(const struct ovl_layer *layer, int fd);
  * Where an object was born, and the upper's own inode and generation, so that a
  * copy of the file with its attributes is not mistaken for it. get: 0; -ENODATA
  * where there is none, or one that is another inode's, or that makes no sense;
- * -errno. set: 0; -EPERM or -EOPNOTSUPP where `fd` can have no attributes (a
- * symlink with userxattr), ...
+ * -errno. set: 0 or -errno.
  */
 int ovl_xattr_get_origin(const struct ovl_layer *layer, int fd,
                          const struct ovl_real *self, struct ovl_id *origin);

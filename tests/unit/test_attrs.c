@@ -35,8 +35,9 @@ START_TEST(a_symlink_is_changed_itself)
 	tree_file("target", "");
 	before = stat_of("target").st_mtim;
 	ck_assert_int_eq(symlinkat("target", tree, "symlink"), 0);
+	stage_open();
 	fd = tree_open("symlink", O_PATH);
-	ck_assert_int_eq(ovl_attrs_apply(fd, &set), 0);
+	ck_assert_int_eq(ovl_attrs_apply(fs, fd, &set), 0);
 	close(fd);
 	ck_assert_int_eq(stat_of("symlink").st_mtim.tv_sec, 1234);
 	ck_assert_int_eq(stat_of("symlink").st_mtim.tv_nsec, 5678);
@@ -52,13 +53,14 @@ START_TEST(times_are_kept_given_or_now)
 
 	tree_file("file", "");
 	ck_assert_int_eq(utimensat(tree, "file", old, 0), 0);
+	stage_open();
 	fd = tree_open("file", O_PATH);
-	ck_assert_int_eq(ovl_attrs_apply(fd, &set), 0);
+	ck_assert_int_eq(ovl_attrs_apply(fs, fd, &set), 0);
 	ck_assert_int_gt(stat_of("file").st_atim.tv_sec, 2000);
 	ck_assert_int_eq(stat_of("file").st_mtim.tv_sec, 2000);
 	set = (struct ovl_setattr){ .set_atime = OVL_TIME_GIVEN,
 		                    .atime = { 3000, 0 } };
-	ck_assert_int_eq(ovl_attrs_apply(fd, &set), 0);
+	ck_assert_int_eq(ovl_attrs_apply(fs, fd, &set), 0);
 	ck_assert_int_eq(stat_of("file").st_atim.tv_sec, 3000);
 	ck_assert_int_eq(stat_of("file").st_mtim.tv_sec, 2000);
 	close(fd);
@@ -79,8 +81,9 @@ START_TEST(setuid_is_given_together_with_an_owner)
 	if (geteuid() != 0)
 		tree_skip("owners need root");
 	tree_file("file", "");
+	stage_open();
 	fd = tree_open("file", O_PATH);
-	ck_assert_int_eq(ovl_attrs_apply(fd, &set), 0);
+	ck_assert_int_eq(ovl_attrs_apply(fs, fd, &set), 0);
 	close(fd);
 	ck_assert_uint_eq(stat_of("file").st_uid, 1000);
 	ck_assert_uint_eq(stat_of("file").st_gid, 1001);

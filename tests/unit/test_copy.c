@@ -75,9 +75,13 @@ static void close_both(void)
 	close(to);
 }
 
+/* Both: without overrides. */
+static const struct ovl_layer layer = {
+	.generation_kind = OVL_GENERATION_BTIME,
+};
+
 static struct ovl_attr attr_of(int dirfd, const char *name)
 {
-	struct ovl_layer layer = { .generation_kind = OVL_GENERATION_BTIME };
 	struct ovl_real real;
 
 	ck_assert_int_eq(ovl_layer_look(&layer, dirfd, name, &real), 0);
@@ -89,8 +93,8 @@ static int copy_part(const char *name, uint64_t size)
 	struct ovl_attr attr = attr_of(from, name);
 	int flags = S_ISREG(attr.mode) ? O_RDONLY : O_PATH | O_NOFOLLOW;
 	int fd = openat(from, name, flags);
-	int err = ovl_copy_object(fd, fd, &attr, to, name, size, true, NULL,
-	                          NULL);
+	int err = ovl_copy_object(&layer, fd, fd, &attr, to, name, size, true,
+	                          NULL, NULL);
 
 	close(fd);
 	return err;
@@ -496,8 +500,8 @@ START_TEST(what_was_copied_is_counted_and_handed_out)
 	make_file("file", "text", 0400);
 	attr = attr_of(from, "file");
 	fd = openat(from, "file", O_RDONLY);
-	ck_assert_int_eq(ovl_copy_object(fd, fd, &attr, to, "copy", UINT64_MAX,
-	                                 false, &watch, &out),
+	ck_assert_int_eq(ovl_copy_object(&layer, fd, fd, &attr, to, "copy",
+	                                 UINT64_MAX, false, &watch, &out),
 	                 0);
 	ck_assert_uint_eq(watch.copied, 1004);
 	/* For writing, too. */
@@ -507,8 +511,8 @@ START_TEST(what_was_copied_is_counted_and_handed_out)
 	ck_assert_int_eq(fcntl(out, F_GETFD), FD_CLOEXEC);
 	/* It looks as it was told to. */
 	attr.mode = S_IFREG | 0753;
-	ck_assert_int_eq(ovl_copy_object(fd, fd, &attr, to, "other", UINT64_MAX,
-	                                 false, NULL, NULL),
+	ck_assert_int_eq(ovl_copy_object(&layer, fd, fd, &attr, to, "other",
+	                                 UINT64_MAX, false, NULL, NULL),
 	                 0);
 	ck_assert_uint_eq(attr_of(to, "other").mode, S_IFREG | 0753);
 }
@@ -577,8 +581,8 @@ START_TEST(what_is_given_up_leaves_nothing_behind)
 	attr = attr_of(from, "file");
 	fd = openat(from, "file", O_RDONLY);
 	files = tree_open_files();
-	ck_assert_int_eq(ovl_copy_object(fd, fd, &attr, to, "file", UINT64_MAX,
-	                                 false, &watch, &out),
+	ck_assert_int_eq(ovl_copy_object(&layer, fd, fd, &attr, to, "file",
+	                                 UINT64_MAX, false, &watch, &out),
 	                 -ECANCELED);
 	ck_assert(!tree_has("to/file"));
 	ck_assert_int_eq(out, -1);
