@@ -214,12 +214,18 @@ static int set_id(uint32_t *id, const char *value)
 
 static int set_anonuid(struct nfsd_export_config *config, const char *value)
 {
-	return set_id(&config->access.anonuid, value);
+	int err = set_id(&config->access.anonuid, value);
+
+	config->access.has_anonuid |= err == 0;
+	return err;
 }
 
 static int set_anongid(struct nfsd_export_config *config, const char *value)
 {
-	return set_id(&config->access.anongid, value);
+	int err = set_id(&config->access.anongid, value);
+
+	config->access.has_anongid |= err == 0;
+	return err;
 }
 
 /* ---- the options -------------------------------------------------------- */

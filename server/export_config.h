@@ -27,6 +27,7 @@ struct nfsd_access {
 	bool root_squash; /* uid 0 and gid 0 become anonymous */
 	bool all_squash;  /* everybody does */
 	uint32_t anonuid, anongid;
+	bool has_anonuid, has_anongid; /* they have been given */
 };
 
 struct nfsd_export_config {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 #include <syslog.h>
 
 #include "rpc/orpc.h"
@@ -133,6 +134,11 @@ static int open_export(struct nfsd_server *server, char *why, size_t size)
 		.statedir = export->statedir,
 		.read_only = export->read_only,
 		.userxattr = export->userxattr,
+		/* Root is nobody's user: what is his stays so. */
+		.has_host_uid = export->access.has_anonuid && geteuid() != 0,
+		.has_host_gid = export->access.has_anongid && geteuid() != 0,
+		.host_uid = export->access.anonuid,
+		.host_gid = export->access.anongid,
 		.accept_changed_lower = options->accept_changed_lower,
 		.redirect_dir = export->redirect_dir,
 		.metacopy = export->metacopy,
