@@ -21,14 +21,6 @@
 
 #define MAX_OPTIONS 65536
 
-bool fixture_can_chown(void)
-{
-	if (geteuid() == 0)
-		return true;
-	puts("the server can make files for other users as root only");
-	return false;
-}
-
 bool fixture_can_mount(void)
 {
 	char top[] = "/tmp/veneer-test-XXXXXX";

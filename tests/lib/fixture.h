@@ -23,12 +23,6 @@
 #define FIXTURE_OPTIONS "insecure,no_root_squash,async"
 
 /*
- * Can the server give files to their makers? Not without root, for now: then
- * this says so on standard output, and the suite is to be skipped.
- */
-bool fixture_can_chown(void);
-
-/*
  * Can this user mount a tmpfs? It takes root, and a machine that lets root do
  * it; where not, this says so.
  */

@@ -109,7 +109,7 @@ END_TEST
 
 START_TEST(whoever_mounts_below_need_not_be_allowed_to_look_there)
 {
-	client_become(client, 1000, 1000);
+	client_become(client, 31000, 31000);
 	ck_assert_int_eq(mnt_status(FIXTURE_EXPORT "/dir/sub/leaf"), MNT3_OK);
 }
 END_TEST

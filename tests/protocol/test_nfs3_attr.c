@@ -148,7 +148,7 @@ END_TEST
 
 START_TEST(mode_owner_and_group_are_set)
 {
-	sattr3 set = set_owner(1000, 100);
+	sattr3 set = set_owner(31000, 100);
 	SETATTR3res *res;
 
 	set.mode = set_mode(0751).mode;
@@ -157,7 +157,7 @@ START_TEST(mode_owner_and_group_are_set)
 	nfs_assert_wcc(&res->SETATTR3res_u.resok.obj_wcc,
 	               attributes("file").fileid);
 	ck_assert_uint_eq(attributes("file").mode, 0751);
-	ck_assert_uint_eq(attributes("file").uid, 1000);
+	ck_assert_uint_eq(attributes("file").uid, 31000);
 	ck_assert_uint_eq(attributes("file").gid, 100);
 	ck_assert_int_eq(setattr_status("file", set_mode(04751)), NFS3_OK);
 	ck_assert_uint_eq(attributes("file").mode, 04751);
@@ -256,12 +256,13 @@ START_TEST(a_symlink_s_own_owner_and_times_are_set_and_not_its_target_s)
 	fattr3 before = attributes("file"), link;
 
 	ck_assert_int_eq(setattr_status("link", set_times(77, NSEC)), NFS3_OK);
-	ck_assert_int_eq(setattr_status("link", set_owner(1000, 100)), NFS3_OK);
+	ck_assert_int_eq(setattr_status("link", set_owner(31000, 100)),
+	                 NFS3_OK);
 	link = attributes("link");
 	ck_assert_int_eq(link.type, NF3LNK);
 	ck_assert_uint_eq(link.mtime.seconds, 77);
 	ck_assert_uint_eq(link.mtime.nseconds, NSEC);
-	ck_assert_uint_eq(link.uid, 1000);
+	ck_assert_uint_eq(link.uid, 31000);
 	ck_assert_uint_eq(link.gid, 100);
 	ck_assert_uint_eq(attributes("file").mtime.seconds,
 	                  before.mtime.seconds);
@@ -305,11 +306,11 @@ END_TEST
 
 START_TEST(only_the_owner_changes_the_mode)
 {
-	ck_assert_int_eq(setattr_status("file", set_owner(1000, 1000)),
+	ck_assert_int_eq(setattr_status("file", set_owner(31000, 31000)),
 	                 NFS3_OK);
-	client_become(client, 1001, 1001);
+	client_become(client, 31001, 31001);
 	ck_assert_int_eq(setattr_status("file", set_mode(0777)), NFS3ERR_PERM);
-	client_become(client, 1000, 1000);
+	client_become(client, 31000, 31000);
 	ck_assert_int_eq(setattr_status("file", set_mode(0600)), NFS3_OK);
 	ck_assert_uint_eq(attributes("file").mode, 0600);
 }
@@ -317,18 +318,18 @@ END_TEST
 
 START_TEST(only_root_gives_files_away)
 {
-	ck_assert_int_eq(setattr_status("file", set_owner(1000, 1000)),
+	ck_assert_int_eq(setattr_status("file", set_owner(31000, 31000)),
 	                 NFS3_OK);
-	client_become(client, 1000, 1000);
-	ck_assert_int_eq(setattr_status("file", set_owner(1001, 1000)),
+	client_become(client, 31000, 31000);
+	ck_assert_int_eq(setattr_status("file", set_owner(31001, 31000)),
 	                 NFS3ERR_PERM);
-	ck_assert_int_eq(setattr_status("file", set_owner(1000, 1001)),
+	ck_assert_int_eq(setattr_status("file", set_owner(31000, 31001)),
 	                 NFS3ERR_PERM);
 	client->ngids = 1;
-	client->gids[0] = 1001;
-	ck_assert_int_eq(setattr_status("file", set_owner(1000, 1001)),
+	client->gids[0] = 31001;
+	ck_assert_int_eq(setattr_status("file", set_owner(31000, 31001)),
 	                 NFS3_OK);
-	ck_assert_uint_eq(attributes("file").gid, 1001);
+	ck_assert_uint_eq(attributes("file").gid, 31001);
 }
 END_TEST
 
@@ -338,7 +339,7 @@ START_TEST(who_may_write_may_cut_and_touch_but_not_set_times)
 		         .atime = { .set_it = SET_TO_SERVER_TIME } };
 
 	ck_assert_int_eq(setattr_status("file", set_mode(0666)), NFS3_OK);
-	client_become(client, 1000, 1000);
+	client_become(client, 31000, 31000);
 	ck_assert_int_eq(setattr_status("file", set_size(1)), NFS3_OK);
 	ck_assert_int_eq(setattr_status("file", touch), NFS3_OK);
 	ck_assert_int_eq(setattr_status("file", set_times(1, 1)), NFS3ERR_PERM);
@@ -387,7 +388,7 @@ START_TEST(lookup_and_delete_are_for_directories_execute_for_others)
 {
 	ck_assert_int_eq(setattr_status("file", set_mode(0777)), NFS3_OK);
 	ck_assert_int_eq(setattr_status("dir", set_mode(0777)), NFS3_OK);
-	client_become(client, 1000, 1000);
+	client_become(client, 31000, 31000);
 	ck_assert_uint_eq(granted("file", ALL), FILE_ALL);
 	ck_assert_uint_eq(granted("dir", ALL), DIR_ALL);
 }
@@ -403,16 +404,16 @@ END_TEST
 
 START_TEST(access_follows_owner_group_and_others)
 {
-	sattr3 set = set_owner(1000, 100);
+	sattr3 set = set_owner(31000, 100);
 
 	set.mode = set_mode(0640).mode;
 	ck_assert_int_eq(setattr_status("file", set), NFS3_OK);
-	client_become(client, 1000, 7);
+	client_become(client, 31000, 7);
 	ck_assert_uint_eq(granted("file", ALL),
 	                  ACCESS3_READ | ACCESS3_MODIFY | ACCESS3_EXTEND);
-	client_become(client, 1001, 100);
+	client_become(client, 31001, 100);
 	ck_assert_uint_eq(granted("file", ALL), ACCESS3_READ);
-	client_become(client, 1001, 7);
+	client_become(client, 31001, 7);
 	ck_assert_uint_eq(granted("file", ALL), 0);
 	client->ngids = 1;
 	client->gids[0] = 100;
@@ -436,7 +437,7 @@ START_TEST(access_and_deed_agree)
 	nfs_fh3 dir = nfs_find(client, root, "dir");
 
 	ck_assert_int_eq(setattr_status("other", set_mode(0600)), NFS3_OK);
-	client_become(client, 1000, 1000);
+	client_become(client, 31000, 31000);
 	ck_assert_uint_eq(granted("other", ALL), 0);
 	ck_assert_int_eq(nfs_read(client, nfs_find(client, root, "other"), 0,
 	                          10)
@@ -465,8 +466,6 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
-	if (!fixture_can_chown())
-		return 77;
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, attributes_are_those_of_the_layer);

@@ -175,8 +175,6 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
-	if (!fixture_can_chown())
-		return 77;
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, fsstat_is_of_the_upper_s_filesystem);

@@ -283,7 +283,9 @@ START_TEST(names_and_links_change_no_acl)
 	ovl_node_unref(open_file(OVL_CACHE_ALWAYS, true));
 	ck_assert_int_eq(link_name("file", "dir", "link"), 0);
 	ck_assert_int_eq(rename_name("", "file", "dir", "moved"), 0);
-	ck_assert(acls_same(tree_at("low/file"), tree_at("up/dir/moved"),
+	/* Without root, its mask is in the override. */
+	ck_assert(geteuid() != 0 ||
+	          acls_same(tree_at("low/file"), tree_at("up/dir/moved"),
 	                    ACLS_ACCESS));
 	node = get("dir/link");
 	ck_assert_int_eq(granted_to(&caller, node), R_OK);
@@ -313,8 +315,8 @@ START_TEST(a_merged_directory_has_the_acl_of_its_top)
 	                 -EACCES);
 	ck_assert_int_eq(granted_to(&caller, node), R_OK);
 	ck_assert_int_eq(make_file("dir", "new"), 0);
-	ck_assert(
-		acls_same(tree_at("high/dir"), tree_at("up/dir"), ACLS_ACCESS));
+	ck_assert(geteuid() != 0 || acls_same(tree_at("high/dir"),
+	                                      tree_at("up/dir"), ACLS_ACCESS));
 	ck_assert_int_eq(granted_to(&caller, node), R_OK);
 	ovl_node_unref(node);
 }

@@ -94,9 +94,10 @@ static int set_size(const char *path, uint64_t size)
 
 static void make_file_of(const char *path, size_t size)
 {
-	int fd = tree_open(path, O_CREAT | O_WRONLY);
+	int fd = openat(tree, path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
 	char block[4096];
 
+	ck_assert_int_ge(fd, 0);
 	memset(block, 'd', sizeof(block));
 	for (; size; size -= sizeof(block))
 		ck_assert_int_eq(write(fd, block, sizeof(block)),
