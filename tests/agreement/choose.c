@@ -168,8 +168,7 @@ static void random_paths(struct act *act, const struct known *known,
  * override that the kernel knows nothing of. */
 static bool is_for_user(enum act_kind kind)
 {
-	return (HAS_OVERRIDES || kind != ACT_CREATE_EXCLUSIVE) &&
-	       kind != ACT_MKNOD_CHAR && kind != ACT_MKNOD_BLOCK &&
+	return kind != ACT_MKNOD_CHAR && kind != ACT_MKNOD_BLOCK &&
 	       kind != ACT_CHMOD_SPECIAL &&
 	       !(kind >= ACT_CHOWN && kind <= ACT_CHOWN_SAME);
 }
@@ -203,8 +202,6 @@ static struct act random_act(const struct known *known, uint64_t *random,
 		act.kind == ACT_CHMOD_SPECIAL || (!user && chance(random, 15))
 			? special[test_random(random) % 8]
 			: plain[test_random(random) % 6];
-	if (user)
-		act.mode |= HAS_OVERRIDES ? 0 : 0700;
 	act.owner = 1000 + test_random(random) % 2;
 	act.group = 1000 + test_random(random) % 4;
 	act.size = test_random(random) % 9000;

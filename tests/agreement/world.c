@@ -14,6 +14,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "tests/agreement/side.h"
@@ -102,6 +103,17 @@ static void make_set(const struct world *world, const char *set, uint64_t seed)
 	close(dir);
 }
 
+/* Those by attribute, since Linux 6.8. */
+static bool kernel_knows_marked_whiteouts(void)
+{
+	unsigned major = 0, minor = 0;
+	struct utsname name;
+
+	return uname(&name) == 0 &&
+	       sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+	       (major > 6 || (major == 6 && minor >= 8));
+}
+
 /* As the kernel has it: metacopies need redirects, and users have neither. */
 static void choose_options(struct world *world, uint64_t *random)
 {
@@ -126,7 +138,7 @@ void world_make(struct world *world, uint64_t seed)
 		.metacopies = world->metacopies,
 		.data = world->metacopies && test_random(&random) % 3 == 0,
 		.acls = !world->user,
-		.marked_whiteouts = HAS_MARKED_WHITEOUTS,
+		.marked_whiteouts = kernel_knows_marked_whiteouts(),
 	};
 	make_set(world, "k", seed);
 	make_set(world, "v", seed);

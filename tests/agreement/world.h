@@ -16,11 +16,6 @@
 #include "tests/agreement/layers.h"
 #include "tests/lib/daemon.h"
 
-/* What of the kernel's overlay veneer has, beyond what it always had. */
-#define HAS_MARKED_WHITEOUTS false
-/* Without root, any mode, and special files. */
-#define HAS_OVERRIDES false
-
 struct world {
 	const char *top; /* where it is mounted */
 	bool user;       /* an ordinary user's, in a user namespace */

@@ -193,8 +193,6 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
-	if (!fixture_can_chown())
-		return 77;
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, with_never_it_shows_at_once);

@@ -152,8 +152,6 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
-	if (!fixture_can_chown())
-		return 77;
 	tcase_add_checked_fixture(layered, setup, teardown);
 	tcase_add_test(layered, what_marks_hide_does_not_show_nor_do_they);
 	tcase_add_test(layered, no_client_makes_a_mark);
