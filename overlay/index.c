@@ -15,16 +15,10 @@
 
 #include "overlay/xattr.h"
 
-/* One link of the index; it stands in both trees. */
-struct indexed {
-	struct ovl_id id;
-	uint64_t ino;
-};
-
 struct ovl_index {
 	int dir;
-	pthread_mutex_t lock;   /* guards what follows */
-	void *by_id, *by_inode; /* tsearch trees of struct indexed */
+	pthread_mutex_t lock; /* guards what follows */
+	void *ids;            /* a tsearch tree of struct ovl_id */
 };
 
 static int compare(uint64_t a, uint64_t b)
@@ -34,17 +28,10 @@ static int compare(uint64_t a, uint64_t b)
 
 static int compare_ids(const void *a, const void *b)
 {
-	const struct indexed *x = a, *y = b;
-	int order = compare(x->id.fileid, y->id.fileid);
+	const struct ovl_id *x = a, *y = b;
+	int order = compare(x->fileid, y->fileid);
 
-	return order ? order : compare(x->id.generation, y->id.generation);
-}
-
-static int compare_inodes(const void *a, const void *b)
-{
-	const struct indexed *x = a, *y = b;
-
-	return compare(x->ino, y->ino);
+	return order ? order : compare(x->generation, y->generation);
 }
 
 void ovl_index_name(struct ovl_id id, char name[OVL_INDEX_NAME_SIZE])
@@ -53,40 +40,35 @@ void ovl_index_name(struct ovl_id id, char name[OVL_INDEX_NAME_SIZE])
 	         id.fileid, id.generation);
 }
 
-/* Take an entry out of both trees; the lock is held. */
-static void drop(struct ovl_index *index, const struct indexed *like)
+static void drop(struct ovl_index *index, const struct ovl_id *id)
 {
-	struct indexed **slot = tfind(like, &index->by_id, compare_ids), *old;
+	struct ovl_id **slot, *old = NULL;
 
-	if (!slot)
-		return;
-	old = *slot;
-	tdelete(old, &index->by_id, compare_ids);
-	slot = tfind(old, &index->by_inode, compare_inodes);
-	if (slot && *slot == old)
-		tdelete(old, &index->by_inode, compare_inodes);
+	pthread_mutex_lock(&index->lock);
+	slot = tfind(id, &index->ids, compare_ids);
+	if (slot) {
+		old = *slot;
+		tdelete(old, &index->ids, compare_ids);
+	}
+	pthread_mutex_unlock(&index->lock);
 	free(old);
 }
 
-static int enter(struct ovl_index *index, struct ovl_id id, uint64_t ino)
+static int enter(struct ovl_index *index, const struct ovl_id *id)
 {
-	struct indexed *entry = malloc(sizeof(*entry));
-	bool entered = false;
+	struct ovl_id *entry = malloc(sizeof(*entry)), **slot = NULL;
+	bool is_new;
 
 	if (!entry)
 		return -ENOMEM;
-	*entry = (struct indexed){ .id = id, .ino = ino };
+	*entry = *id;
 	pthread_mutex_lock(&index->lock);
-	drop(index, entry);
-	if (tsearch(entry, &index->by_id, compare_ids)) {
-		entered = tsearch(entry, &index->by_inode, compare_inodes);
-		if (!entered)
-			tdelete(entry, &index->by_id, compare_ids);
-	}
+	slot = tsearch(entry, &index->ids, compare_ids);
+	is_new = slot && *slot == entry;
 	pthread_mutex_unlock(&index->lock);
-	if (!entered)
+	if (!is_new)
 		free(entry);
-	return entered ? 0 : -ENOMEM;
+	return slot ? 0 : -ENOMEM;
 }
 
 static int read_in(struct ovl_index *index)
@@ -106,7 +88,7 @@ static int read_in(struct ovl_index *index)
 	while (!err && (entry = readdir(dir)))
 		if (sscanf(entry->d_name, "%16" SCNx64 ".%16" SCNx64,
 		           &id.fileid, &id.generation) == 2)
-			err = enter(index, id, entry->d_ino);
+			err = enter(index, &id);
 	closedir(dir);
 	return err;
 }
@@ -134,18 +116,11 @@ int ovl_index_open(int workfd, struct ovl_index **index)
 	return err;
 }
 
-/* The other tree frees it. */
-static void keep(void *entry)
-{
-	(void)entry;
-}
-
 void ovl_index_close(struct ovl_index *index)
 {
 	if (!index)
 		return;
-	tdestroy(index->by_inode, keep);
-	tdestroy(index->by_id, free);
+	tdestroy(index->ids, free);
 	if (index->dir >= 0)
 		close(index->dir);
 	pthread_mutex_destroy(&index->lock);
@@ -154,34 +129,18 @@ void ovl_index_close(struct ovl_index *index)
 
 bool ovl_index_has(struct ovl_index *index, struct ovl_id id)
 {
-	struct indexed like = { .id = id };
 	bool has;
 
 	pthread_mutex_lock(&index->lock);
-	has = tfind(&like, &index->by_id, compare_ids) != NULL;
+	has = tfind(&id, &index->ids, compare_ids) != NULL;
 	pthread_mutex_unlock(&index->lock);
 	return has;
-}
-
-bool ovl_index_find(struct ovl_index *index, uint64_t ino, struct ovl_id *id)
-{
-	struct indexed like = { .ino = ino }, **slot;
-
-	pthread_mutex_lock(&index->lock);
-	slot = tfind(&like, &index->by_inode, compare_inodes);
-	if (slot)
-		*id = (*slot)->id;
-	pthread_mutex_unlock(&index->lock);
-	return slot != NULL;
 }
 
 int ovl_index_add(struct ovl_index *index, struct ovl_id id, int fd)
 {
 	char from[OVL_FD_PATH_SIZE], name[OVL_INDEX_NAME_SIZE];
-	struct stat st;
 
-	if (fstat(fd, &st))
-		return -errno;
 	ovl_index_name(id, name);
 	if (unlinkat(index->dir, name, 0) && errno != ENOENT)
 		return -errno;
@@ -189,20 +148,17 @@ int ovl_index_add(struct ovl_index *index, struct ovl_id id, int fd)
 	ovl_fd_path(fd, from);
 	if (linkat(AT_FDCWD, from, index->dir, name, AT_SYMLINK_FOLLOW))
 		return -errno;
-	return enter(index, id, st.st_ino);
+	return enter(index, &id);
 }
 
 int ovl_index_remove(struct ovl_index *index, struct ovl_id id)
 {
-	struct indexed like = { .id = id };
 	char name[OVL_INDEX_NAME_SIZE];
 
 	ovl_index_name(id, name);
 	if (unlinkat(index->dir, name, 0) && errno != ENOENT)
 		return -errno;
-	pthread_mutex_lock(&index->lock);
-	drop(index, &like);
-	pthread_mutex_unlock(&index->lock);
+	drop(index, &id);
 	return 0;
 }
 

@@ -24,9 +24,6 @@ void ovl_index_close(struct ovl_index *index); /* NULL is fine */
 /* Does not block. */
 bool ovl_index_has(struct ovl_index *index, struct ovl_id id);
 
-/* The identity that the index has for this inode of the upper. False: none. */
-bool ovl_index_find(struct ovl_index *index, uint64_t ino, struct ovl_id *id);
-
 /*
  * Add the object open as `fd` (O_PATH will do), in place of what a crash may
  * have left there. 0 or -errno. Blocks.

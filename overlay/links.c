@@ -27,14 +27,22 @@ struct links {
 	int64_t number;
 };
 
+/* How it looks, where that decides on what carries its attributes. */
+static int look_at_self(const struct ovl_layer *layer, int fd,
+                        struct ovl_real *self)
+{
+	*self = (struct ovl_real){ .type = S_IFREG };
+	return layer->standins ? ovl_layer_look(layer, fd, "", self) : 0;
+}
+
 /* -ENODATA: there is none, or one that makes no sense. */
 static int read_links(const struct ovl_layer *layer, int fd,
-                      struct links *links)
+                      const struct ovl_real *self, struct links *links)
 {
 	char value[VALUE_LEN + 1] = "", *end;
 	unsigned long number;
-	ssize_t len =
-		ovl_xattr_get(layer, fd, OVL_XATTR_LINKS, value, VALUE_LEN);
+	ssize_t len = ovl_xattr_get_for(layer, fd, self, OVL_XATTR_LINKS, value,
+	                                VALUE_LEN);
 
 	if (len < 0 && len != -ERANGE)
 		return (int)len;
@@ -49,17 +57,15 @@ static int read_links(const struct ovl_layer *layer, int fd,
 }
 
 static int write_links(const struct ovl_layer *layer, int fd,
-                       const struct links *links)
+                       const struct ovl_real *self, const struct links *links)
 {
 	char sign = links->absolute ? '=' : links->number < 0 ? '-' : '+';
 	int64_t number = links->number < 0 ? -links->number : links->number;
 	char value[VALUE_LEN + 1];
-	int err;
 
 	snprintf(value, sizeof(value), VALUE_FORMAT, sign, (unsigned)number);
-	err = ovl_xattr_set(layer, fd, OVL_XATTR_LINKS, value, VALUE_LEN);
-	/* Of what has none, or may not be written: see the header. */
-	return err == -EPERM || err == -EACCES || err == -EOPNOTSUPP ? 0 : err;
+	return ovl_xattr_set_for(layer, fd, self, OVL_XATTR_LINKS, value,
+	                         VALUE_LEN);
 }
 
 static uint32_t count_of(const struct links *links, uint32_t nlink)
@@ -69,11 +75,12 @@ static uint32_t count_of(const struct links *links, uint32_t nlink)
 	return count < 0 ? 0 : (uint32_t)count;
 }
 
-int ovl_links_count(const struct ovl_layer *layer, int fd, uint32_t nlink,
-                    uint32_t *count)
+static int count_links(const struct ovl_layer *layer, int fd,
+                       const struct ovl_real *self, uint32_t nlink,
+                       uint32_t *count)
 {
 	struct links links = { 0 };
-	int err = read_links(layer, fd, &links);
+	int err = read_links(layer, fd, self, &links);
 
 	if (!err)
 		*count = count_of(&links, nlink);
@@ -82,20 +89,34 @@ int ovl_links_count(const struct ovl_layer *layer, int fd, uint32_t nlink,
 	return err == -ENODATA ? 0 : err ? err : 1;
 }
 
+int ovl_links_count(const struct ovl_layer *layer, int fd, uint32_t nlink,
+                    uint32_t *count)
+{
+	struct ovl_real self;
+	int err = look_at_self(layer, fd, &self);
+
+	return err ? err : count_links(layer, fd, &self, nlink, count);
+}
+
 int ovl_links_set(const struct ovl_layer *layer, int fd, uint32_t count)
 {
 	const struct links links = { .absolute = true, .number = count };
+	struct ovl_real self;
+	int err = look_at_self(layer, fd, &self);
 
-	return write_links(layer, fd, &links);
+	return err ? err : write_links(layer, fd, &self, &links);
 }
 
 static int make(const struct ovl_layer *layer, int fd, bool absolute)
 {
 	struct links links = { 0 };
+	struct ovl_real self;
 	struct stat st;
 	int err;
 
-	err = read_links(layer, fd, &links);
+	err = look_at_self(layer, fd, &self);
+	if (!err)
+		err = read_links(layer, fd, &self, &links);
 	if (err || links.absolute == absolute)
 		return err == -ENODATA ? 0 : err;
 	if (fstat(fd, &st))
@@ -104,7 +125,7 @@ static int make(const struct ovl_layer *layer, int fd, bool absolute)
 	if (!absolute)
 		links.number -= st.st_nlink;
 	links.absolute = absolute;
-	return write_links(layer, fd, &links);
+	return write_links(layer, fd, &self, &links);
 }
 
 int ovl_links_make_absolute(const struct ovl_layer *layer, int fd)
@@ -130,7 +151,7 @@ int ovl_links_look(const struct ovl_layer *layer, int dirfd, const char *name,
 	err = ovl_layer_look(layer, fd, "", real);
 	/* In this order: a change that comes in between is right already. */
 	if (!err)
-		err = ovl_links_count(layer, fd, real->attr.nlink, &count);
+		err = count_links(layer, fd, real, real->attr.nlink, &count);
 	if (*name)
 		close(fd);
 	if (err < 0)

@@ -13,8 +13,8 @@
  * So it is right at every moment, whenever the server may be killed. From the
  * choice to the end of the change the tree's `moving` is held.
  *
- * What can carry no attribute (a symlink with userxattr) has its names in the
- * upper layer as its count, which may be too low. All functions block.
+ * A copy that somebody has taken the attribute from has its names in the upper
+ * layer as its count, which may be too low. All functions block.
  */
 #ifndef VENEER_OVERLAY_LINKS_H
 #define VENEER_OVERLAY_LINKS_H
@@ -32,10 +32,7 @@
 int ovl_links_count(const struct ovl_layer *layer, int fd, uint32_t nlink,
                     uint32_t *count);
 
-/*
- * Set the count, in absolute form. 0, also where `fd` can have no attributes, or
- * -errno.
- */
+/* Set the count, in absolute form. 0 or -errno. */
 int ovl_links_set(const struct ovl_layer *layer, int fd, uint32_t count);
 
 /*

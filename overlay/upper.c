@@ -164,8 +164,6 @@ static int identify(struct ovl *fs, struct ovl_node *dir, const char *name,
 	err = ovl_xattr_get_origin(&fs->upper, fd, spec->real, &spec->id);
 	if (err != -ENODATA)
 		return err;
-	if (ovl_index_find(fs->tree.index, spec->real->ino, &spec->id))
-		return 0;
 	spec->id.fileid = ovl_fileid(OVL_LAYER_UPPER, spec->real->ino);
 	spec->id.generation = spec->real->generation;
 	return 0;
