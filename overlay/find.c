@@ -6,12 +6,9 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "overlay/dir.h"
-#include "overlay/may.h"
 #include "overlay/upper.h"
-#include "overlay/verify.h"
 
 /* Directories above one another that rows of the map are followed through. */
 #define MAX_DEPTH 4096
@@ -199,6 +196,27 @@ static int by_rows(struct ovl *fs, struct ovl_tree *tree, uint64_t fileid,
 	                                                          : -ERESTART;
 }
 
+int ovl_find_by_rows(struct ovl *fs, struct ovl_tree *tree, uint64_t fileid,
+                     struct ovl_node **node)
+{
+	return by_rows(fs, tree, fileid, 0, node);
+}
+
+int ovl_find_lower(struct ovl *fs, struct ovl_id id, struct ovl_node **lower)
+{
+	struct ovl_node *got;
+	int err = by_rows(fs, &fs->stack->tree, id.fileid, 0, &got);
+
+	if (err)
+		return err;
+	if (got->id.generation != id.generation) {
+		ovl_node_unref(got);
+		return -ENOENT;
+	}
+	*lower = got;
+	return 0;
+}
+
 /* ---- upwards ---------------------------------------------------------------- */
 
 /*
@@ -369,228 +387,5 @@ int ovl_find_parent(struct ovl *fs, struct ovl_node *node, bool may_wait,
 	else
 		err = ovl_find_over(fs, above, may_wait, parent);
 	ovl_node_unref(above);
-	return err;
-}
-
-/* ---- by identity -------------------------------------------------------------- */
-
-int ovl_find_lower(struct ovl *fs, struct ovl_id id, struct ovl_node **lower)
-{
-	struct ovl_node *got;
-	int err = by_rows(fs, &fs->stack->tree, id.fileid, 0, &got);
-
-	if (err)
-		return err;
-	if (got->id.generation != id.generation) {
-		ovl_node_unref(got);
-		return -ENOENT;
-	}
-	*lower = got;
-	return 0;
-}
-
-/* One try, without a walk. -ENOENT: not found so far. */
-static int resolve_once(struct ovl *fs, uint64_t fileid, bool may_wait,
-                        struct ovl_node **node)
-{
-	struct ovl_node *got = NULL, *lower = NULL;
-	int err = -ENOENT;
-
-	if (fs->has_upper)
-		got = ovl_tree_get(&fs->tree, fileid);
-	if (got) {
-		*node = got;
-		return 0;
-	}
-	lower = ovl_tree_get(&fs->stack->tree, fileid);
-	if (lower) {
-		err = ovl_find_over(fs, lower, may_wait, node);
-		ovl_node_unref(lower);
-		if (err != -ENOENT)
-			return err;
-	}
-	if (!may_wait)
-		return -EAGAIN;
-	if (fs->has_upper)
-		err = by_rows(fs, &fs->tree, fileid, 0, node);
-	if (err != -ENOENT || !ovl_fileid_layer(fileid) || lower)
-		return err;
-	err = by_rows(fs, &fs->stack->tree, fileid, 0, &lower);
-	if (!err) {
-		err = ovl_find_over(fs, lower, true, node);
-		ovl_node_unref(lower);
-	}
-	return err;
-}
-
-/*
- * Wait for the walk that may still find it: the overlay's, then the stack's.
- * -ESTALE: both have been everywhere.
- */
-static int wait_for_walk(struct ovl *fs, uint64_t fileid)
-{
-	if (fs->has_upper && !ovl_map_complete(fs->tree.map))
-		return ovl_walk_wait(&fs->walk);
-	if (ovl_fileid_layer(fileid) && fs->stack->nlayers &&
-	    !ovl_map_complete(fs->stack->tree.map))
-		return ovl_walk_wait(&fs->stack->walk);
-	return -ESTALE;
-}
-
-/* The overlay's directory that a name of the stack's node shows in, and that. */
-static int verify_shown(struct ovl *fs, struct ovl_node *node, bool may_wait)
-{
-	struct ovl_node *in;
-	int err, looked = 0;
-
-	if (fs->cache == OVL_CACHE_ALWAYS)
-		return 0;
-	if (fs->has_upper && !node->tree->upper &&
-	    !ovl_find_parent(fs, node, may_wait, &in)) {
-		looked = ovl_verify(fs, in, may_wait);
-		ovl_node_unref(in);
-		if (looked < 0 && looked != -ERESTART)
-			return looked;
-	}
-	/* Even if that was forgotten: this may hold on to it. */
-	err = ovl_verify(fs, node, may_wait);
-	return err < 0 || !looked ? err : looked;
-}
-
-/*
- * As resolve_once, of what is verified. What is above it may turn out to have
- * changed, and then it may be something else that shows: hence once more.
- */
-static int resolve_verified(struct ovl *fs, uint64_t fileid, bool may_wait,
-                            struct ovl_node **node)
-{
-	struct ovl_node *got, *before = NULL;
-	bool same = false;
-	int err = 1;
-
-	for (unsigned i = 0; i < MAX_TRIES && err > 0 && !same; i++) {
-		err = resolve_once(fs, fileid, may_wait, &got);
-		if (err)
-			break;
-		same = got == before;
-		if (!same)
-			err = verify_shown(fs, got, may_wait);
-		ovl_node_unref(before);
-		before = got;
-	}
-	if (err < 0) {
-		ovl_node_unref(before);
-		return err;
-	}
-	*node = before;
-	return 0;
-}
-
-int ovl_resolve(struct ovl *fs, const struct ovl_caller *caller,
-                struct ovl_id id, struct ovl_node **node)
-{
-	struct ovl_node *got = NULL;
-	int err;
-
-	for (unsigned i = 0; i < MAX_TRIES; i++) {
-		err = resolve_verified(fs, id.fileid, caller->may_wait, &got);
-		if (err == -ERESTART) {
-			err = -EINPROGRESS;
-			continue;
-		}
-		if (err != -ENOENT && err != -ESTALE)
-			break;
-		err = wait_for_walk(fs, id.fileid);
-		if (err)
-			return err;
-		err = -EINPROGRESS;
-	}
-	if (err)
-		return err;
-	if (got->id.generation != id.generation) {
-		ovl_node_unref(got);
-		return -ESTALE;
-	}
-	*node = got;
-	return 0;
-}
-
-/* ---- for callers ------------------------------------------------------------ */
-
-struct ovl_node *ovl_root(struct ovl *fs)
-{
-	return ovl_node_ref(fs->has_upper ? fs->tree.root
-	                                  : fs->stack->tree.root);
-}
-
-/* The parent; if it was forgotten, what has taken its place. */
-static int find_above(struct ovl *fs, const struct ovl_caller *caller,
-                      struct ovl_node *dir, struct ovl_node **node)
-{
-	struct ovl_node *above;
-	int err = ovl_find_parent(fs, dir, caller->may_wait, &above);
-
-	if (err)
-		return err;
-	err = ovl_resolve(fs, caller, above->id, node);
-	ovl_node_unref(above);
-	return err;
-}
-
-/* As ovl_find_child; the directory has been verified. */
-static int find_verified(struct ovl *fs, struct ovl_node *dir, const char *name,
-                         bool may_wait, struct ovl_node **node)
-{
-	struct ovl_node *got;
-	int err = -ERESTART;
-
-	for (unsigned i = 0; i < MAX_TRIES && err == -ERESTART; i++) {
-		err = ovl_find_child(fs, dir, name, may_wait, &got);
-		if (err == -ESTALE && may_wait) {
-			/* It went in the second that its name is trusted. */
-			err = ovl_verify_now(dir);
-			continue;
-		}
-		if (err)
-			return err;
-		err = ovl_verify(fs, got, may_wait);
-		if (err < 0)
-			ovl_node_unref(got);
-	}
-	if (err < 0)
-		return err == -ERESTART ? -EINPROGRESS : err;
-	*node = got;
-	return 0;
-}
-
-static int look_up(struct ovl *fs, const struct ovl_caller *caller,
-                   struct ovl_node *dir, const char *name,
-                   struct ovl_node **node)
-{
-	int err;
-
-	if (!dir->dir)
-		return -ENOTDIR;
-	if (strlen(name) > NAME_MAX)
-		return -ENAMETOOLONG;
-	err = ovl_may_access(fs, caller, dir, X_OK);
-	if (err)
-		return err;
-	if (!strcmp(name, ".")) {
-		*node = ovl_node_ref(dir);
-		return 0;
-	}
-	if (!strcmp(name, ".."))
-		return find_above(fs, caller, dir, node);
-	return find_verified(fs, dir, name, caller->may_wait, node);
-}
-
-int ovl_lookup(struct ovl *fs, const struct ovl_caller *caller,
-               struct ovl_node *dir, const char *name, struct ovl_node **node)
-{
-	struct ovl_node *now = ovl_find_current(fs, dir);
-	int err = look_up(fs, caller, now, name, node);
-
-	ovl_node_unref(now);
 	return err;
 }

@@ -34,6 +34,13 @@ int ovl_find_parent(struct ovl *fs, struct ovl_node *node, bool may_wait,
 int ovl_find_over(struct ovl *fs, struct ovl_node *lower, bool may_wait,
                   struct ovl_node **node);
 
+/*
+ * The tree's node of that fileid, by the rows of its map. -ENOENT: none of them
+ * leads to it. -ERESTART: so it seems, but something has moved meanwhile. Blocks.
+ */
+int ovl_find_by_rows(struct ovl *fs, struct ovl_tree *tree, uint64_t fileid,
+                     struct ovl_node **node);
+
 /* The stack's node of this identity, by its rows at the most. -ENOENT. */
 int ovl_find_lower(struct ovl *fs, struct ovl_id id, struct ovl_node **lower);
 

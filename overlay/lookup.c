@@ -1,0 +1,227 @@
+/*
+ * Finding nodes for callers: by handle and by name, verified against the layers
+ * as far as these are trusted, and with search permission.
+ */
+#include "config.h"
+
+#include "overlay/overlay.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "overlay/find.h"
+#include "overlay/may.h"
+#include "overlay/verify.h"
+
+/* Times that moves may come in between, before the caller is to come again. */
+#define MAX_TRIES 16
+
+/* ---- by identity -------------------------------------------------------------- */
+
+/* One try, without a walk. -ENOENT: not found so far. */
+static int resolve_once(struct ovl *fs, uint64_t fileid, bool may_wait,
+                        struct ovl_node **node)
+{
+	struct ovl_node *got = NULL, *lower = NULL;
+	int err = -ENOENT;
+
+	if (fs->has_upper)
+		got = ovl_tree_get(&fs->tree, fileid);
+	if (got) {
+		*node = got;
+		return 0;
+	}
+	lower = ovl_tree_get(&fs->stack->tree, fileid);
+	if (lower) {
+		err = ovl_find_over(fs, lower, may_wait, node);
+		ovl_node_unref(lower);
+		if (err != -ENOENT)
+			return err;
+	}
+	if (!may_wait)
+		return -EAGAIN;
+	if (fs->has_upper)
+		err = ovl_find_by_rows(fs, &fs->tree, fileid, node);
+	if (err != -ENOENT || !ovl_fileid_layer(fileid) || lower)
+		return err;
+	err = ovl_find_by_rows(fs, &fs->stack->tree, fileid, &lower);
+	if (!err) {
+		err = ovl_find_over(fs, lower, true, node);
+		ovl_node_unref(lower);
+	}
+	return err;
+}
+
+/*
+ * Wait for the walk that may still find it: the overlay's, then the stack's.
+ * -ESTALE: both have been everywhere.
+ */
+static int wait_for_walk(struct ovl *fs, uint64_t fileid)
+{
+	if (fs->has_upper && !ovl_map_complete(fs->tree.map))
+		return ovl_walk_wait(&fs->walk);
+	if (ovl_fileid_layer(fileid) && fs->stack->nlayers &&
+	    !ovl_map_complete(fs->stack->tree.map))
+		return ovl_walk_wait(&fs->stack->walk);
+	return -ESTALE;
+}
+
+/* The overlay's directory that a name of the stack's node shows in, and that. */
+static int verify_shown(struct ovl *fs, struct ovl_node *node, bool may_wait)
+{
+	struct ovl_node *in;
+	int err, looked = 0;
+
+	if (fs->cache == OVL_CACHE_ALWAYS)
+		return 0;
+	if (fs->has_upper && !node->tree->upper &&
+	    !ovl_find_parent(fs, node, may_wait, &in)) {
+		looked = ovl_verify(fs, in, may_wait);
+		ovl_node_unref(in);
+		if (looked < 0 && looked != -ERESTART)
+			return looked;
+	}
+	/* Even if that was forgotten: this may hold on to it. */
+	err = ovl_verify(fs, node, may_wait);
+	return err < 0 || !looked ? err : looked;
+}
+
+/*
+ * As resolve_once, of what is verified. What is above it may turn out to have
+ * changed, and then it may be something else that shows: hence once more.
+ */
+static int resolve_verified(struct ovl *fs, uint64_t fileid, bool may_wait,
+                            struct ovl_node **node)
+{
+	struct ovl_node *got, *before = NULL;
+	bool same = false;
+	int err = 1;
+
+	for (unsigned i = 0; i < MAX_TRIES && err > 0 && !same; i++) {
+		err = resolve_once(fs, fileid, may_wait, &got);
+		if (err)
+			break;
+		same = got == before;
+		if (!same)
+			err = verify_shown(fs, got, may_wait);
+		ovl_node_unref(before);
+		before = got;
+	}
+	if (err < 0) {
+		ovl_node_unref(before);
+		return err;
+	}
+	*node = before;
+	return 0;
+}
+
+int ovl_resolve(struct ovl *fs, const struct ovl_caller *caller,
+                struct ovl_id id, struct ovl_node **node)
+{
+	struct ovl_node *got = NULL;
+	int err;
+
+	for (unsigned i = 0; i < MAX_TRIES; i++) {
+		err = resolve_verified(fs, id.fileid, caller->may_wait, &got);
+		if (err == -ERESTART) {
+			err = -EINPROGRESS;
+			continue;
+		}
+		if (err != -ENOENT && err != -ESTALE)
+			break;
+		err = wait_for_walk(fs, id.fileid);
+		if (err)
+			return err;
+		err = -EINPROGRESS;
+	}
+	if (err)
+		return err;
+	if (got->id.generation != id.generation) {
+		ovl_node_unref(got);
+		return -ESTALE;
+	}
+	*node = got;
+	return 0;
+}
+
+/* ---- by name ---------------------------------------------------------------- */
+
+struct ovl_node *ovl_root(struct ovl *fs)
+{
+	return ovl_node_ref(fs->has_upper ? fs->tree.root
+	                                  : fs->stack->tree.root);
+}
+
+/* The parent; if it was forgotten, what has taken its place. */
+static int find_above(struct ovl *fs, const struct ovl_caller *caller,
+                      struct ovl_node *dir, struct ovl_node **node)
+{
+	struct ovl_node *above;
+	int err = ovl_find_parent(fs, dir, caller->may_wait, &above);
+
+	if (err)
+		return err;
+	err = ovl_resolve(fs, caller, above->id, node);
+	ovl_node_unref(above);
+	return err;
+}
+
+/* As ovl_find_child; the directory has been verified. */
+static int find_verified(struct ovl *fs, struct ovl_node *dir, const char *name,
+                         bool may_wait, struct ovl_node **node)
+{
+	struct ovl_node *got;
+	int err = -ERESTART;
+
+	for (unsigned i = 0; i < MAX_TRIES && err == -ERESTART; i++) {
+		err = ovl_find_child(fs, dir, name, may_wait, &got);
+		if (err == -ESTALE && may_wait) {
+			/* It went in the second that its name is trusted. */
+			err = ovl_verify_now(dir);
+			continue;
+		}
+		if (err)
+			return err;
+		err = ovl_verify(fs, got, may_wait);
+		if (err < 0)
+			ovl_node_unref(got);
+	}
+	if (err < 0)
+		return err == -ERESTART ? -EINPROGRESS : err;
+	*node = got;
+	return 0;
+}
+
+static int look_up(struct ovl *fs, const struct ovl_caller *caller,
+                   struct ovl_node *dir, const char *name,
+                   struct ovl_node **node)
+{
+	int err;
+
+	if (!dir->dir)
+		return -ENOTDIR;
+	if (strlen(name) > NAME_MAX)
+		return -ENAMETOOLONG;
+	err = ovl_may_access(fs, caller, dir, X_OK);
+	if (err)
+		return err;
+	if (!strcmp(name, ".")) {
+		*node = ovl_node_ref(dir);
+		return 0;
+	}
+	if (!strcmp(name, ".."))
+		return find_above(fs, caller, dir, node);
+	return find_verified(fs, dir, name, caller->may_wait, node);
+}
+
+int ovl_lookup(struct ovl *fs, const struct ovl_caller *caller,
+               struct ovl_node *dir, const char *name, struct ovl_node **node)
+{
+	struct ovl_node *now = ovl_find_current(fs, dir);
+	int err = look_up(fs, caller, now, name, node);
+
+	ovl_node_unref(now);
+	return err;
+}
