@@ -491,11 +491,9 @@ static void list_while_changing(ovl_hash_fn *hash)
 				del(set, numbered(i));
 		}
 	} while (more);
-	for (i = 0; i < MODEL_NAMES; i++) {
-		ck_assert_uint_le(seen[i], 1);
-		if (i % 2 == 0)
-			ck_assert_uint_eq(seen[i], 1);
-	}
+	/* One that goes and comes back in a crowd of one hash is a new one. */
+	for (i = 0; i < MODEL_NAMES; i += 2)
+		ck_assert_uint_eq(seen[i], 1);
 	ovl_names_free(set);
 }
 
