@@ -202,28 +202,33 @@ static void fill_lowers(void)
 
 struct listing {
 	FILE *out;
+	struct ovl_node *dir;
 	const char *path;
 };
 
-static void tell(FILE *out, const char *path);
+static void tell(FILE *out, struct ovl_node *node, const char *path);
 
+/* Looked up where it is: the way from the root may have hundreds of names. */
 static bool tell_one(void *arg, const struct ovl_dirent *entry)
 {
 	struct listing *listing = arg;
+	struct ovl_node *node;
 	char path[PATH_MAX];
 
 	if (!strcmp(entry->name, ".") || !strcmp(entry->name, ".."))
 		return true;
+	ck_assert_int_eq(
+		ovl_lookup(fs, &root, listing->dir, entry->name, &node), 0);
 	snprintf(path, sizeof(path), "%s/%s", listing->path, entry->name);
-	tell(listing->out, path);
+	tell(listing->out, node, path);
+	ovl_node_unref(node);
 	return true;
 }
 
 /* The tree below, with the identities. */
-static void tell(FILE *out, const char *path)
+static void tell(FILE *out, struct ovl_node *node, const char *path)
 {
-	struct listing listing = { out, path };
-	struct ovl_node *node = get(path);
+	struct listing listing = { out, node, path };
 	struct ovl_id id = ovl_node_id(node);
 	bool eof;
 
@@ -233,7 +238,6 @@ static void tell(FILE *out, const char *path)
 		ck_assert_int_eq(ovl_readdir(fs, &root, node, 0, false,
 		                             tell_one, &listing, &eof),
 		                 0);
-	ovl_node_unref(node);
 }
 
 static char *whole_tree(void)
@@ -241,8 +245,10 @@ static char *whole_tree(void)
 	char *text;
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
+	struct ovl_node *top = ovl_root(fs);
 
-	tell(out, "");
+	tell(out, top, "");
+	ovl_node_unref(top);
 	fclose(out);
 	return text;
 }
