@@ -201,43 +201,60 @@ static void fill_lowers(void)
 }
 
 struct listing {
-	FILE *out;
-	struct ovl_node *dir;
-	const char *path;
+	char **names;
+	unsigned n;
 };
 
-static void tell(FILE *out, struct ovl_node *node, const char *path);
-
-/* Looked up where it is: the way from the root may have hundreds of names. */
-static bool tell_one(void *arg, const struct ovl_dirent *entry)
+static bool take_name(void *arg, const struct ovl_dirent *entry)
 {
 	struct listing *listing = arg;
-	struct ovl_node *node;
-	char path[PATH_MAX];
 
 	if (!strcmp(entry->name, ".") || !strcmp(entry->name, ".."))
 		return true;
-	ck_assert_int_eq(
-		ovl_lookup(fs, &root, listing->dir, entry->name, &node), 0);
-	snprintf(path, sizeof(path), "%s/%s", listing->path, entry->name);
-	tell(listing->out, node, path);
-	ovl_node_unref(node);
+	listing->names = realloc(listing->names,
+	                         (listing->n + 1) * sizeof(*listing->names));
+	listing->names[listing->n++] = strdup(entry->name);
 	return true;
+}
+
+static void tell(FILE *out, struct ovl_node *node, const char *path);
+
+/*
+ * What is in a directory, which may lie hundreds deep: so names are looked up
+ * where they are, and little stays on the stack.
+ */
+static void tell_below(FILE *out, struct ovl_node *dir, const char *path)
+{
+	struct listing listing = { 0 };
+	struct ovl_node *node;
+	char *below;
+	bool eof;
+
+	ck_assert_int_eq(ovl_readdir(fs, &root, dir, 0, false, take_name,
+	                             &listing, &eof),
+	                 0);
+	for (unsigned i = 0; i < listing.n; i++) {
+		ck_assert_int_eq(
+			ovl_lookup(fs, &root, dir, listing.names[i], &node), 0);
+		ck_assert_int_gt(
+			asprintf(&below, "%s/%s", path, listing.names[i]), 0);
+		tell(out, node, below);
+		ovl_node_unref(node);
+		free(below);
+		free(listing.names[i]);
+	}
+	free(listing.names);
 }
 
 /* The tree below, with the identities. */
 static void tell(FILE *out, struct ovl_node *node, const char *path)
 {
-	struct listing listing = { out, node, path };
 	struct ovl_id id = ovl_node_id(node);
-	bool eof;
 
 	fprintf(out, "%s %llx %llx %o\n", path, (unsigned long long)id.fileid,
 	        (unsigned long long)id.generation, ovl_node_type(node));
 	if (S_ISDIR(ovl_node_type(node)))
-		ck_assert_int_eq(ovl_readdir(fs, &root, node, 0, false,
-		                             tell_one, &listing, &eof),
-		                 0);
+		tell_below(out, node, path);
 }
 
 static char *whole_tree(void)
