@@ -9,6 +9,7 @@
 #ifndef VENEER_TESTS_AGREEMENT_SIDE_H
 #define VENEER_TESTS_AGREEMENT_SIDE_H
 
+#include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -88,6 +89,12 @@ struct side {
 };
 
 extern const struct side kernel_side, nfs_side;
+
+/*
+ * The kernel's -ENOTEMPTY for a directory that it lists as empty: an error that
+ * no file system gives.
+ */
+#define KERNEL_CONTRADICTS (-ENOTBLK)
 
 /*
  * Where the kernel's overlay is mounted. With `user`, by an ordinary user in a

@@ -20,6 +20,7 @@
 #include <linux/capability.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/stat.h>
@@ -459,9 +460,30 @@ static int kernel_unlink(const char *path)
 	return AT(path, result(unlinkat(dir, name, 0)));
 }
 
+/* The error for a directory that should have been empty. */
+static int not_empty(int dir, const char *name)
+{
+	struct side_names *names = malloc(sizeof(*names));
+	bool contradicts;
+
+	ck_assert_ptr_nonnull(names);
+	use_ids(0, 0);
+	contradicts = list(dir, name, names) == 0 && names->n == 0;
+	use_ids(caller, caller_group);
+	free(names);
+	return contradicts ? KERNEL_CONTRADICTS : -ENOTEMPTY;
+}
+
+static int remove_dir(int dir, const char *name)
+{
+	int err = result(unlinkat(dir, name, AT_REMOVEDIR));
+
+	return err == -ENOTEMPTY ? not_empty(dir, name) : err;
+}
+
 static int kernel_rmdir(const char *path)
 {
-	return AT(path, result(unlinkat(dir, name, AT_REMOVEDIR)));
+	return AT(path, remove_dir(dir, name));
 }
 
 static int rename_to(int dir, const char *name, const char *to)
@@ -472,6 +494,8 @@ static int rename_to(int dir, const char *name, const char *to)
 	if (to_dir < 0)
 		return to_dir;
 	err = result(renameat(dir, name, to_dir, to_name));
+	if (err == -ENOTEMPTY)
+		err = not_empty(to_dir, to_name);
 	close(to_dir);
 	return err;
 }
