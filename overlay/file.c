@@ -11,9 +11,20 @@
 #include "overlay/dir.h"
 #include "overlay/refresh.h"
 
-static int open_by_place(struct ovl_node *node, int flags, bool cached)
+/* -ESTALE: another has got the name since, and maybe even the inode number. */
+static int check_same(const struct ovl_node *node, int dirfd, const char *name)
 {
 	struct ovl_real real;
+	int err = ovl_layer_look(node->layer, dirfd, name, &real);
+
+	if (!err &&
+	    (real.ino != node->ino || real.generation != node->ino_generation))
+		err = -ESTALE;
+	return err;
+}
+
+static int open_by_place(struct ovl_node *node, int flags, bool cached)
+{
 	struct ovl_way way;
 	int fd, err;
 
@@ -21,14 +32,14 @@ static int open_by_place(struct ovl_node *node, int flags, bool cached)
 	if (err)
 		return err;
 	fd = ovl_layer_open(node->layer, way.dirfd, way.name, flags, cached);
+	/* A whiteout has mode 0: without root, that is what it says. */
+	if (fd == -EACCES && !cached) {
+		err = check_same(node, way.dirfd, way.name);
+		if (err)
+			fd = err;
+	}
 	ovl_way_close(&way);
-	if (fd < 0)
-		return fd;
-	/* Another file may have got the name since, and even the inode number:
-	 * it is not this one. */
-	err = ovl_layer_look(node->layer, fd, "", &real);
-	if (err || real.ino != node->ino ||
-	    real.generation != node->ino_generation) {
+	if (fd >= 0 && check_same(node, fd, "")) {
 		close(fd);
 		return -ESTALE;
 	}
@@ -49,7 +60,8 @@ static int open_node(struct ovl_node *node, int flags, bool cached)
 {
 	int fd = open_by_place(node, flags, cached);
 
-	if (!is_elsewhere(fd))
+	/* What was closed may have stood there for a moment only. */
+	if (!is_elsewhere(fd) && fd != -EACCES)
 		return fd;
 	if (cached)
 		return -EAGAIN;

@@ -586,6 +586,47 @@ END_TEST
 
 /* ---- other servers -------------------------------------------------------- */
 
+/* In the place of what was there; false: such a thing cannot be made here. */
+static bool put_closed(const char *path, mode_t type)
+{
+	ck_assert_int_eq(unlinkat(tree, path, 0), 0);
+	return !mknodat(tree, path, type, 0);
+}
+
+/* A whiteout too is closed to the server, which only root does not notice. */
+START_TEST(what_is_closed_where_a_file_was_is_not_the_file)
+{
+	const mode_t type = _i ? S_IFREG : S_IFCHR;
+	struct ovl_caller hasty = { .may_wait = false };
+	struct ovl_node *linked, *single;
+	char data[16];
+	bool eof;
+
+	become_user();
+	stage.cache = OVL_CACHE_ALWAYS;
+	stage_open();
+	ck_assert_int_eq(make_file("", "a"), 0);
+	ck_assert_int_eq(make_file("", "single"), 0);
+	linked = get("a");
+	single = get("single");
+	ck_assert_int_eq(link_name("a", "", "b"), 0);
+	if (put_closed("up/a", type) && put_closed("up/single", type)) {
+		ck_assert_int_eq(ovl_read(fs, &hasty, linked, data, 16, 0,
+		                          &eof),
+		                 -EAGAIN);
+		ck_assert_int_eq(ovl_read(fs, &root, linked, data, 16, 0, &eof),
+		                 0);
+		ck_assert_int_eq(ovl_read(fs, &root, single, data, 16, 0, &eof),
+		                 -ESTALE);
+	} else {
+		ck_assert_int_eq(errno, EPERM);
+		printf("%s: skipped: no whiteouts here\n", __func__);
+	}
+	ovl_node_unref(linked);
+	ovl_node_unref(single);
+}
+END_TEST
+
 START_TEST(a_copy_of_the_file_has_its_override)
 {
 	char value[64];
@@ -749,6 +790,8 @@ int main(void)
 	tcase_add_test(tcase, what_the_host_puts_there_shows_as_his);
 	tcase_add_test(tcase, the_hosts_own_may_show_as_somebody_elses);
 	tcase_add_test(tcase, what_the_host_has_closed_a_client_opens);
+	tcase_add_loop_test(
+		tcase, what_is_closed_where_a_file_was_is_not_the_file, 0, 2);
 	tcase_add_test(tcase, a_copy_of_the_file_has_its_override);
 	tcase_add_test(tcase, a_lower_layers_override_shows_and_is_copied_up);
 	tcase_add_test(tcase, root_reads_it_with_userxattr_and_only_then);
