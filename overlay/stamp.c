@@ -150,11 +150,12 @@ static bool is_doubtful(struct ovl_node *dir)
 	bool doubtful;
 
 	pthread_mutex_lock(&dir->lock);
-	doubtful =
-		d->names &&
-		(d->young ||
-	         (d->edited && ovl_now() - d->loaded >
-	                               ovl_names_count(d->names) * READ_AGAIN));
+	/* Our own changes make it young over and over: it is not to be read
+	 * again for each of them. */
+	doubtful = d->names &&
+	           (d->edited ? ovl_now() - d->loaded >
+	                                ovl_names_count(d->names) * READ_AGAIN
+	                      : d->young);
 	pthread_mutex_unlock(&dir->lock);
 	return doubtful;
 }

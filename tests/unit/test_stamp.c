@@ -203,11 +203,43 @@ START_TEST(while_somebody_edits_nothing_is_forgotten)
 }
 END_TEST
 
+/*
+ * The server's own changes make a directory look as if others might have changed
+ * it in the same tick: it is not read in again for each of them.
+ */
+START_TEST(a_large_directory_is_not_read_again_for_each_change)
+{
+	struct ovl_node *dir;
+	uint64_t loaded = 0;
+	unsigned times = 0;
+	char name[32];
+
+	stage.cache = OVL_CACHE_AUTO;
+	stage.max_entries = 100000;
+	for (unsigned i = 0; i < 2000; i++) {
+		snprintf(name, sizeof(name), "up/name%u", i);
+		tree_file(name, "");
+	}
+	stage_open();
+	dir = ovl_root(fs);
+	for (unsigned i = 0; i < 300; i++) {
+		snprintf(name, sizeof(name), "new%u", i);
+		ck_assert_int_eq(make_file("", name), 0);
+		times += dir->dir->loaded != loaded;
+		loaded = dir->dir->loaded;
+	}
+	ovl_node_unref(dir);
+	ck_assert_uint_lt(times, 100);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("stamp");
 	TCase *tcase = tcase_create("stamp");
 
+	tcase_add_test(tcase,
+	               a_large_directory_is_not_read_again_for_each_change);
 	tcase_add_test(tcase, what_has_not_changed_is_known);
 	tcase_add_loop_test(tcase, a_change_of_any_part_is_seen, 0, 2);
 	tcase_add_test(tcase, what_is_young_is_read_once_more);
