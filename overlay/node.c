@@ -193,7 +193,7 @@ struct ovl_node *ovl_node_new(struct ovl_tree *tree,
 		node_free(node);
 		return NULL;
 	}
-	ovl_node_adopt(node, spec->real);
+	ovl_node_adopt(node, spec->real, ovl_now());
 	node->parent = spec->parent ? ovl_node_ref(spec->parent) : NULL;
 	atomic_init(&node->seen, spec->seen);
 	if (spec->parent)

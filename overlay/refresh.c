@@ -20,8 +20,11 @@
  * that stops looking for subdirectories after nlink - 2 of them misses none. It
  * is 2 at least, since some clients list nothing in a directory with less.
  */
-void ovl_node_adopt(struct ovl_node *node, const struct ovl_real *real)
+void ovl_node_adopt(struct ovl_node *node, const struct ovl_real *real,
+                    uint64_t begun)
 {
+	if (begun < node->checked)
+		return;
 	node->attr = real->attr;
 	node->attr.fileid = node->id.fileid;
 	if (S_ISDIR(node->type)) {
@@ -31,7 +34,7 @@ void ovl_node_adopt(struct ovl_node *node, const struct ovl_real *real)
 	}
 	if (!ovl_node_has_data(node))
 		node->attr.used = node->data_used;
-	node->checked = ovl_now();
+	node->checked = begun;
 }
 
 /* By name in `dirfd`, or, with the name "", at what that is itself. */
@@ -119,6 +122,7 @@ static int look(struct ovl_node *node, struct ovl_real *real)
 
 int ovl_node_reread(struct ovl_node *node, bool changing, struct ovl_attr *attr)
 {
+	uint64_t begun = ovl_now();
 	struct ovl_real real;
 	int err;
 
@@ -135,7 +139,7 @@ int ovl_node_reread(struct ovl_node *node, bool changing, struct ovl_attr *attr)
 	if (node->foreign)
 		node->checked = ovl_now();
 	else
-		ovl_node_adopt(node, &real);
+		ovl_node_adopt(node, &real, begun);
 	if (node->dir && changing)
 		ovl_stamp_own(node, &real.attr);
 	if (attr)
@@ -148,6 +152,7 @@ int ovl_node_reread(struct ovl_node *node, bool changing, struct ovl_attr *attr)
 
 int ovl_node_reread_fd(struct ovl_node *node, int fd, struct ovl_attr *attr)
 {
+	uint64_t begun = ovl_now();
 	struct ovl_real real;
 	int err;
 
@@ -155,7 +160,7 @@ int ovl_node_reread_fd(struct ovl_node *node, int fd, struct ovl_attr *attr)
 	if (err)
 		return err;
 	pthread_mutex_lock(&node->lock);
-	ovl_node_adopt(node, &real);
+	ovl_node_adopt(node, &real, begun);
 	if (attr)
 		*attr = node->attr;
 	pthread_mutex_unlock(&node->lock);

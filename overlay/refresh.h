@@ -39,8 +39,12 @@ int ovl_node_acl(struct ovl_node *node, enum ovl_cache cache, bool may_wait,
 int ovl_node_reread(struct ovl_node *node, bool changing,
                     struct ovl_attr *attr);
 
-/* Take over what a look at the object has shown; its lock is held. */
-void ovl_node_adopt(struct ovl_node *node, const struct ovl_real *real);
+/*
+ * Take over what a look at the object has shown, which began at that time, unless
+ * one that began later was faster; its lock is held.
+ */
+void ovl_node_adopt(struct ovl_node *node, const struct ovl_real *real,
+                    uint64_t begun);
 
 /* The same as ovl_node_reread by way of an open descriptor of the file. */
 int ovl_node_reread_fd(struct ovl_node *node, int fd, struct ovl_attr *attr);

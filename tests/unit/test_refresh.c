@@ -174,7 +174,7 @@ static uint32_t adopted_links(struct ovl_node *node, uint32_t nlink)
 
 	real.attr.nlink = nlink;
 	pthread_mutex_lock(&node->lock);
-	ovl_node_adopt(node, &real);
+	ovl_node_adopt(node, &real, ovl_now());
 	nlink = node->attr.nlink;
 	pthread_mutex_unlock(&node->lock);
 	return nlink;
