@@ -384,6 +384,7 @@ int ovl_gather(struct ovl_stack *stack, struct ovl_node *dir, const char *name,
 	/* It was there a moment ago. */
 	if (!err && g.is_dir && !gathered->nparts)
 		err = -ENOENT;
+	gathered->redirected = g.renamed;
 	if (err)
 		ovl_gathered_release(gathered);
 	return err;

@@ -7,6 +7,7 @@
 #ifndef VENEER_OVERLAY_GATHER_H
 #define VENEER_OVERLAY_GATHER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "overlay/stack.h"
@@ -18,6 +19,7 @@ struct ovl_gathered {
 	unsigned nparts;
 	struct ovl_id id;     /* where a directory was born: the lowest part */
 	uint32_t extra_links; /* of the parts below the top */
+	bool redirected;      /* it was looked for elsewhere, too */
 	uint64_t used;        /* bytes on disk, where the data is elsewhere */
 };
 

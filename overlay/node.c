@@ -185,6 +185,7 @@ struct ovl_node *ovl_node_new(struct ovl_tree *tree,
 	node->part = spec->part;
 	node->foreign = spec->real->foreign;
 	node->indexed = spec->indexed;
+	node->open_ended = spec->open_ended;
 	node->extra_links = spec->extra_links;
 	node->data_used = spec->data_used;
 	atomic_init(&node->metacopy, spec->metacopy);

@@ -84,10 +84,13 @@ struct ovl_node {
 	struct ovl_fdslot fd; /* of a regular file: O_RDONLY, O_RDWR if upper */
 	uint64_t ino;         /* in its layer */
 	uint64_t ino_generation;
-	mode_t type;          /* S_IFMT bits */
-	uint16_t part;        /* of its parent, in which it stands */
-	bool foreign;         /* another mount: not entered */
-	bool indexed;         /* reached through the index, by any name */
+	mode_t type;   /* S_IFMT bits */
+	uint16_t part; /* of its parent, in which it stands */
+	bool foreign;  /* another mount: not entered */
+	bool indexed;  /* reached through the index, by any name */
+	/* A directory that a redirect leads on from: a part may come to be where
+	 * nothing is, which no look at its parts would tell. */
+	bool open_ended;
 	uint32_t extra_links; /* a directory's, from its parts below the top */
 	uint64_t data_used;   /* bytes on disk of data that is elsewhere */
 
@@ -131,7 +134,8 @@ struct ovl_node_spec {
 	const struct ovl_part *data; /* or NULL; copied */
 	uint64_t data_used;
 	uint32_t extra_links;
-	bool indexed;  /* `parent` and `name` are only where it was seen */
+	bool indexed; /* `parent` and `name` are only where it was seen */
+	bool open_ended;
 	unsigned seen; /* ovl_node_shapes, from before it was looked for */
 };
 

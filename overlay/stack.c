@@ -14,6 +14,7 @@
 #include "overlay/dir.h"
 #include "overlay/gather.h"
 #include "overlay/marks.h"
+#include "overlay/refresh.h"
 #include "overlay/xattr.h"
 
 /* ---- the root ------------------------------------------------------------ */
@@ -211,6 +212,7 @@ static int gather(struct ovl_stack *stack, struct ovl_node *dir,
 		spec->parts = gathered->parts;
 		spec->nparts = gathered->nparts;
 		spec->extra_links = gathered->extra_links;
+		spec->open_ended = gathered->redirected;
 	} else if (gathered->nparts) {
 		spec->data = gathered->parts;
 		spec->data_used = gathered->used;
@@ -365,7 +367,7 @@ int ovl_stack_lookup(struct ovl_stack *stack, struct ovl_node *dir,
 }
 
 int ovl_stack_follow(struct ovl_stack *stack, struct ovl_node *dir,
-                     const char *redirect, struct ovl_node **node)
+                     const char *redirect, bool anew, struct ovl_node **node)
 {
 	struct ovl_node *at, *next = NULL;
 	char name[NAME_MAX + 1];
@@ -380,6 +382,8 @@ int ovl_stack_follow(struct ovl_stack *stack, struct ovl_node *dir,
 		len = strcspn(++redirect, "/");
 		if (len > NAME_MAX)
 			err = -ENAMETOOLONG;
+		else if (anew)
+			err = ovl_node_reread(at, false, NULL);
 		if (!err) {
 			memcpy(name, redirect, len);
 			name[len] = '\0';

@@ -50,10 +50,11 @@ int ovl_stack_lookup(struct ovl_stack *stack, struct ovl_node *dir,
 
 /*
  * What a redirect leads to: "/..." from the root, or a name in `dir`, which may be
- * NULL for the former. Blocks. -ENOENT, -ENOTDIR, -errno.
+ * NULL for the former. `anew`: what is on the way is looked at again first, since
+ * nobody else looks at it. Blocks. -ENOENT, -ENOTDIR, -errno.
  */
 int ovl_stack_follow(struct ovl_stack *stack, struct ovl_node *dir,
-                     const char *redirect, struct ovl_node **node);
+                     const char *redirect, bool anew, struct ovl_node **node);
 
 /*
  * The path from the root to `node` ("/..."), into OVL_REDIRECT_SIZE bytes. 0 or

@@ -71,10 +71,11 @@ int ovl_upper_add_root(struct ovl *fs)
 
 /*
  * What the upper object `name`, open as `fd`, goes on with below: where its
- * redirect leads, or what has its name there. -ENOENT: nothing.
+ * redirect (`*redirected`) leads, or what has its name there. -ENOENT: nothing.
  */
 static int go_below(struct ovl *fs, struct ovl_node *dir, const char *name,
-                    int fd, struct ovl_node **lower)
+                    int fd, bool anew, bool *redirected,
+                    struct ovl_node **lower)
 {
 	char redirect[OVL_REDIRECT_SIZE];
 	int err = ovl_xattr_get_redirect(&fs->upper, fd, redirect);
@@ -83,40 +84,46 @@ static int go_below(struct ovl *fs, struct ovl_node *dir, const char *name,
 		return err;
 	if (err > 0 && !fs->stack->follow_redirects)
 		return -EPERM;
-	if (err > 0) {
+	*redirected = err > 0;
+	if (*redirected) {
 		name = redirect;
 	} else {
 		err = ovl_dir_hides(dir, 0, name);
 		if (err)
 			return err < 0 ? err : -ENOENT;
 	}
-	err = ovl_stack_follow(fs->stack, dir->lower, name, lower);
+	err = ovl_stack_follow(fs->stack, dir->lower, name, anew, lower);
 	return err == -ENOTDIR ? -ENOENT : err;
 }
 
 /*
  * The stack's directory that the upper directory `name`, open as `fd`, merges
- * with: a reference in `*lower`, or NULL.
+ * with: a reference in `*lower`, or NULL, and whether there may be one some day
+ * where a redirect leads.
  */
 static int find_lower(struct ovl *fs, struct ovl_node *dir, const char *name,
-                      int fd, struct ovl_node **lower)
+                      int fd, bool anew, bool *open_ended,
+                      struct ovl_node **lower)
 {
 	struct ovl_node *found;
 	int err;
 
 	*lower = NULL;
+	*open_ended = false;
 	if (!fs->stack->tree.root)
 		return 0;
 	err = ovl_mark_is_opaque(&fs->upper, fd);
 	if (err)
 		return err < 0 ? err : 0;
-	err = go_below(fs, dir, name, fd, &found);
+	err = go_below(fs, dir, name, fd, anew, open_ended, &found);
 	if (err)
 		return err == -ENOENT ? 0 : err;
-	if (found->dir)
+	if (found->dir) {
 		*lower = found;
-	else
+		*open_ended = false;
+	} else {
 		ovl_node_unref(found);
+	}
 	return 0;
 }
 
@@ -129,11 +136,12 @@ static int find_data(struct ovl *fs, struct ovl_node *dir, const char *name,
                      struct ovl_gathered *gathered)
 {
 	struct ovl_node *found;
+	bool redirected;
 	int err;
 
 	if (!fs->metacopy)
 		return -EPERM;
-	err = go_below(fs, dir, name, fd, &found);
+	err = go_below(fs, dir, name, fd, false, &redirected, &found);
 	if (err == -ENOENT)
 		return ovl_gather_data(fs->stack, &fs->upper, fd, gathered);
 	if (err)
@@ -153,7 +161,8 @@ static int identify(struct ovl *fs, struct ovl_node *dir, const char *name,
 	int err;
 
 	if (S_ISDIR(spec->real->attr.mode)) {
-		err = find_lower(fs, dir, name, fd, lower);
+		err = find_lower(fs, dir, name, fd, false, &spec->open_ended,
+		                 lower);
 		if (err)
 			return err;
 		if (*lower) {
@@ -332,6 +341,7 @@ static int is_same_dir(struct ovl *fs, struct ovl_node *dir, const char *name,
 {
 	struct ovl_node *lower;
 	struct ovl_real real;
+	bool open_ended;
 	int err;
 
 	err = ovl_layer_look(&fs->upper, fd, "", &real);
@@ -339,7 +349,7 @@ static int is_same_dir(struct ovl *fs, struct ovl_node *dir, const char *name,
 		return err;
 	if (real.ino != node->ino || real.generation != node->ino_generation)
 		return 0;
-	err = find_lower(fs, dir, name, fd, &lower);
+	err = find_lower(fs, dir, name, fd, true, &open_ended, &lower);
 	if (err)
 		return err;
 	ovl_node_unref(lower);

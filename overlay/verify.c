@@ -94,7 +94,7 @@ static int verify_place(struct ovl *fs, struct ovl_node *node, unsigned moves,
 	unsigned shapes = ovl_node_shapes(parent, node);
 	int same;
 
-	if (atomic_load(&node->seen) == shapes)
+	if (atomic_load(&node->seen) == shapes && !node->open_ended)
 		return 0;
 	same = look_at_place(fs, node, parent, name);
 	if (same < 0)

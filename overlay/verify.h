@@ -10,8 +10,8 @@
  *
  * What is not found again as it was is forgotten, and will be loaded anew; if it
  * still shows elsewhere, it is found there by its rows or by a walk. What the
- * server may not look at counts as unchanged. Of what lies behind a redirect to elsewhere,
- * a change shows; that something is there now where nothing was does not.
+ * server may not look at counts as unchanged. Where a redirect leads, nothing may be
+ * today and something tomorrow: such a place is asked for each time.
  */
 #ifndef VENEER_OVERLAY_VERIFY_H
 #define VENEER_OVERLAY_VERIFY_H

@@ -644,6 +644,41 @@ static bool other_link_shows(void)
 	       kept_reads(0, "linked");
 }
 
+/* ---- where redirects lead ------------------------------------------------------------------ */
+
+/* Nothing is there, so far; and it is no place where anybody looks. */
+static void make_targets(void)
+{
+	put_dir("up", "dir");
+	put("up", "dir/u", "");
+	set_attribute("up", "dir", "redirect", "/targets/far/way/to");
+	put_dir("high", "other");
+	put("high", "other/h", "");
+	set_attribute("high", "other", "redirect", "/targets/far/there");
+	put_dir("low", "far");
+	put_dir("low", "far/way");
+	put_dir("mid", "far");
+}
+
+static void list_targets(void)
+{
+	ck_assert(lists("dir", "u", NULL) && lists("other", "h", NULL));
+	ck_assert(lists("far", "way", NULL) && lists("far/way", NULL));
+}
+
+static void make_what_they_lead_to(void)
+{
+	put_dir("low", "far/way/to");
+	put("low", "far/way/to/l", "");
+	put_dir("mid", "far/there");
+	put("mid", "far/there/m", "");
+}
+
+static bool they_lead_there(void)
+{
+	return lists("dir", "u", "l", NULL) && lists("other", "h", "m", NULL);
+}
+
 /* ---- together with the server's own changes ------------------------------------------------ */
 
 static void make_own(void)
@@ -700,6 +735,8 @@ static const struct {
 	{ "deep", make_parts, list_by_handle, add_deep, handle_shows_deep },
 	{ "moved", make_moving, read_moving, move, have_moved },
 	{ "links", make_links, read_links, drop_link, other_link_shows },
+	{ "targets", make_targets, list_targets, make_what_they_lead_to,
+	  they_lead_there },
 	{ "own", make_own, change_first, change_both, both_show },
 };
 #define NCASES (sizeof(cases) / sizeof(cases[0]))
