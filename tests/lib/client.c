@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -50,7 +51,9 @@ struct client *client_new(int fd)
 	client->fd = fd;
 	ck_assert_int_eq(getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len), 0);
 	client->datagram = type == SOCK_DGRAM;
-	client->xid = 0x76656e00;
+	/* No client's calls are another's that come again. */
+	ck_assert_int_eq(getrandom(&client->xid, sizeof(client->xid), 0),
+	                 sizeof(client->xid));
 	client->flavor = AUTH_SYS;
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
