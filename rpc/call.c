@@ -75,7 +75,7 @@ find_version(const struct orpc_program *program, uint32_t number)
 static enum orpc_outcome find_proc(struct orpc_request *request,
                                    const struct orpc_programs *programs)
 {
-	const struct orpc_call *call = &request->call;
+	struct orpc_call *call = &request->call;
 	const struct orpc_program *program = find_program(programs, call->prog);
 	const struct orpc_version *version;
 
@@ -88,6 +88,9 @@ static enum orpc_outcome find_proc(struct orpc_request *request,
 	if (call->proc >= version->nprocs || !version->procs[call->proc].fn)
 		return answer(request, PROC_UNAVAIL);
 	request->proc = &version->procs[call->proc];
+	if (request->proc->repeat == ORPC_ONCE &&
+	    call->max_results > ORPC_RESULTS_MIN)
+		call->max_results = ORPC_RESULTS_MIN;
 	request->arg = program->arg;
 	return ORPC_PENDING;
 }
@@ -114,11 +117,31 @@ static enum orpc_status run_proc(struct orpc_request *request)
 	return request->proc->fn(call, request->arg);
 }
 
-static enum orpc_outcome conclude(struct orpc_request *request,
-                                  enum orpc_status status)
+/* ORPC_PENDING: it is to be carried out now. */
+static enum orpc_outcome find_replay(struct orpc_request *request)
+{
+	switch (orpc_replay_begin(
+		request->replays, &request->call, request->args,
+		request->args_len, &request->replay,
+		request->out->data + request->at, &request->reply_len)) {
+	case ORPC_REPLAY_FIRST:
+		return ORPC_PENDING;
+	case ORPC_REPLAY_RUNS:
+		return ORPC_JOINS;
+	case ORPC_REPLAY_DONE:
+		return ORPC_REPLIED;
+	case ORPC_REPLAY_NO_MEMORY:
+		break;
+	}
+	return ORPC_NO_MEMORY;
+}
+
+static enum orpc_outcome encode(struct orpc_request *request,
+                                enum orpc_status status)
 {
 	switch (status) {
 	case ORPC_DONE:
+	case ORPC_NOT_NOW:
 		orpc_msg_accepted(reply_header(request), request->call.xid,
 		                  SUCCESS);
 		seal(request,
@@ -136,6 +159,19 @@ static enum orpc_outcome conclude(struct orpc_request *request,
 		break;
 	}
 	return answer(request, SYSTEM_ERR);
+}
+
+/* Run it, as far as it may; what has been understood and done is kept. */
+static enum orpc_outcome run(struct orpc_request *request)
+{
+	enum orpc_status status = run_proc(request);
+	enum orpc_outcome outcome = encode(request, status);
+
+	if (outcome == ORPC_REPLIED && request->replay)
+		orpc_replay_end(request->replay,
+		                request->out->data + request->at,
+		                request->reply_len, status == ORPC_DONE);
+	return outcome;
 }
 
 enum orpc_outcome orpc_request_begin(struct orpc_request *request,
@@ -162,14 +198,27 @@ enum orpc_outcome orpc_request_begin(struct orpc_request *request,
 	request->args_len = len - args;
 	if (find_proc(request, programs) == ORPC_REPLIED)
 		return ORPC_REPLIED;
+	request->replay = NULL;
+	if (request->proc->repeat == ORPC_ONCE && request->replays) {
+		enum orpc_outcome found = find_replay(request);
+
+		if (found != ORPC_PENDING)
+			return found;
+	}
 	call->may_wait = false;
-	return conclude(request, run_proc(request));
+	return run(request);
 }
 
 void orpc_request_finish(struct orpc_request *request)
 {
 	request->call.may_wait = true;
-	conclude(request, run_proc(request));
+	run(request);
+}
+
+void orpc_request_abandon(struct orpc_request *request)
+{
+	if (request->replay)
+		orpc_replay_abandon(request->replay);
 }
 
 int orpc_call_reserve(struct orpc_call *call, size_t size)

@@ -7,8 +7,8 @@
  * wants to wait, the owner copies the request to the heap, gives it a reply
  * buffer of its own, and lets a worker run it again (orpc_request_finish).
  *
- * A duplicate request cache has its place in orpc_request_begin, between the
- * decoding and the procedure.
+ * A call of a procedure that runs once is looked for in the duplicate request
+ * cache (replay.h) by orpc_request_begin, between the decoding and the procedure.
  */
 #ifndef VENEER_RPC_CALL_H
 #define VENEER_RPC_CALL_H
@@ -19,6 +19,7 @@
 #include "rpc/msg.h"
 #include "rpc/orpc.h"
 #include "rpc/record.h"
+#include "rpc/replay.h"
 
 /* What a reply needs without orpc_call_reserve, record mark and header too. */
 #define ORPC_REPLY_OVERHEAD (ORPC_MARK_SIZE + ORPC_REPLY_HEADER)
@@ -35,23 +36,28 @@ struct orpc_request {
 	void *arg;
 	unsigned char *args; /* in the record, and how many bytes */
 	size_t args_len;
-	struct orpc_bufs *bufs; /* the store of the loop */
-	struct orpc_buf *out;   /* the reply goes to out->data + at, */
-	size_t at;              /* with room for ORPC_REPLY_ROOM there */
-	bool own_out;           /* it is this reply's alone */
-	size_t reply_len;       /* with its record mark */
+	struct orpc_replays *replays; /* NULL: each call is the first */
+	struct orpc_replay *replay;   /* this one there, while it runs */
+	struct orpc_bufs *bufs;       /* the store of the loop */
+	struct orpc_buf *out;         /* the reply goes to out->data + at, */
+	size_t at;                    /* with room for ORPC_REPLY_ROOM there */
+	bool own_out;                 /* it is this reply's alone */
+	size_t reply_len;             /* with its record mark */
 };
 
 enum orpc_outcome {
 	ORPC_REPLIED, /* the reply is in place */
 	ORPC_PENDING, /* it has to run again in the pool */
+	ORPC_JOINS,   /* it runs already: join `replay`, whose reference is the
+	                 owner's from now on */
 	ORPC_BROKEN,  /* it was no call: there is no reply */
+	ORPC_NO_MEMORY, /* nothing was done, and nothing can be said */
 };
 
 /*
  * Run a record on the loop. Set before: peer, datagram and max_results of the
- * call; bufs, out and at. A procedure may have put another buffer in `out`
- * (then own_out is set), which is the owner's to put back or to send.
+ * call; replays, bufs, out and at. A procedure may have put another buffer in
+ * `out` (then own_out is set), which is the owner's to put back or to send.
  */
 enum orpc_outcome orpc_request_begin(struct orpc_request *request,
                                      const struct orpc_programs *programs,
@@ -59,5 +65,8 @@ enum orpc_outcome orpc_request_begin(struct orpc_request *request,
 
 /* Run a pending request in a worker, to its end. */
 void orpc_request_finish(struct orpc_request *request);
+
+/* Give up a pending request that has not been handed to a worker. */
+void orpc_request_abandon(struct orpc_request *request);
 
 #endif

@@ -19,7 +19,7 @@
 
 static void close_conn(struct orpc_conn *conn);
 
-static void defer_settle(struct orpc_conn *conn)
+void orpc_conn_settle_soon(struct orpc_conn *conn)
 {
 	if (conn->settling)
 		return;
@@ -39,8 +39,8 @@ static bool is_stalled(const struct orpc_conn *conn)
 {
 	const struct orpc_config *config = &conn->shard->service->config;
 
-	return conn->choked || conn->at_gate || conn->waiting ||
-	       conn->pooled >= config->max_inflight ||
+	return conn->choked || conn->at_gate || conn->spare_taken ||
+	       conn->waiting || conn->pooled >= config->max_inflight ||
 	       conn->pooled_bytes >= config->max_queued;
 }
 
@@ -61,16 +61,21 @@ static void send_replies(struct orpc_conn *conn)
 		conn->choked = false;
 }
 
-static void queue_reply(struct orpc_conn *conn,
-                        const struct orpc_request *request)
+void orpc_conn_queue(struct orpc_conn *conn, struct orpc_buf *buf, size_t at,
+                     size_t len)
 {
 	if (conn->output.queued == 0)
 		orpc_conn_is_even(conn);
-	orpc_output_commit(&conn->output, request->out, request->at,
-	                   request->reply_len);
+	orpc_output_commit(&conn->output, buf, at, len);
 	if (conn->output.queued >= conn->shard->service->config.max_queued)
 		conn->choked = true;
 	orpc_count(&conn->shard->counters.calls);
+}
+
+static void queue_reply(struct orpc_conn *conn,
+                        const struct orpc_request *request)
+{
+	orpc_conn_queue(conn, request->out, request->at, request->reply_len);
 }
 
 /* ---- Calls ---- */
@@ -95,7 +100,7 @@ static void call_done(struct orpc_task *task)
 		orpc_bufs_put(&shard->bufs, pooled->request.out);
 	orpc_bufs_put(&shard->bufs, pooled->in);
 	free(pooled);
-	defer_settle(conn);
+	orpc_conn_settle_soon(conn);
 }
 
 static void call_in_pool(struct orpc_task *task)
@@ -122,6 +127,7 @@ static int pool_call(struct orpc_conn *conn, struct orpc_request *request)
 	if (!pooled || !request->own_out) {
 		if (request->own_out)
 			orpc_bufs_put(bufs, request->out);
+		orpc_request_abandon(request);
 		free(pooled);
 		return -ENOMEM;
 	}
@@ -180,6 +186,7 @@ static bool take_record(struct orpc_conn *conn, unsigned char *record,
 	request.call.peer = (const struct sockaddr *)&conn->peer;
 	request.call.datagram = false;
 	request.call.max_results = shard->service->config.max_results;
+	request.replays = shard->service->replays;
 	request.bufs = &shard->bufs;
 	request.own_out = false;
 	request.out = orpc_output_place(&conn->output, &shard->bufs,
@@ -195,6 +202,11 @@ static bool take_record(struct orpc_conn *conn, unsigned char *record,
 		if (pool_call(conn, &request))
 			goto no_memory;
 		return true;
+	case ORPC_JOINS:
+		orpc_conn_join(conn, request.replay);
+		return true;
+	case ORPC_NO_MEMORY:
+		goto no_memory;
 	case ORPC_BROKEN:
 		break;
 	}
@@ -401,6 +413,7 @@ static void close_conn(struct orpc_conn *conn)
 	if (conn->is_idle)
 		set_idle(conn, false);
 	orpc_conn_leave_waiting(conn);
+	orpc_conn_leave_joined(conn);
 	orpc_conn_ungrant(conn);
 	orpc_input_release(&conn->input, &shard->bufs);
 	orpc_output_release(&conn->output, &shard->bufs);
@@ -408,7 +421,7 @@ static void close_conn(struct orpc_conn *conn)
 	close(conn->fd);
 	conn->fd = -1;
 	/* Events of this turn may still name it: freed at the end. */
-	defer_settle(conn);
+	orpc_conn_settle_soon(conn);
 }
 
 int orpc_conn_new(struct orpc_shard *shard, int fd,
@@ -460,7 +473,7 @@ void orpc_conns_wind_up(struct orpc_shard *shard)
 	for (; conn; conn = TAILQ_NEXT(conn, in_conns)) {
 		conn->deaf = true;
 		conn->backlog = false;
-		defer_settle(conn);
+		orpc_conn_settle_soon(conn);
 	}
 }
 

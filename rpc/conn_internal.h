@@ -1,6 +1,7 @@
 /*
- * A connection, as its two sources see it: conn.c, which moves its bytes, and
- * conn_memory.c, which says whether there is memory for more.
+ * A connection, as its sources see it: conn.c, which moves its bytes,
+ * conn_memory.c, which says whether there is memory for more, and conn_joined.c,
+ * which lets calls wait that run already.
  */
 #ifndef VENEER_RPC_CONN_INTERNAL_H
 #define VENEER_RPC_CONN_INTERNAL_H
@@ -10,7 +11,16 @@
 #include "rpc/record.h"
 #include "rpc/shard.h"
 
+struct orpc_conn;
 struct pooled_call;
+
+/* A call of a connection that waits for the first of its kind. */
+struct joined_call {
+	struct orpc_joiner joiner;
+	struct orpc_conn *conn;
+	size_t promised; /* for its reply */
+	LIST_ENTRY(joined_call) in_conn;
+};
 
 struct orpc_conn {
 	struct orpc_source source;
@@ -22,7 +32,7 @@ struct orpc_conn {
 	bool deaf;         /* nothing more is read: EOF, or winding up */
 	bool choked;       /* too many reply bytes are queued */
 	bool backlog;      /* whole records may be left in the input */
-	unsigned pooled;   /* calls in the pool or at its gate */
+	unsigned pooled;   /* calls in the pool or at its gate, or joined */
 	size_t pooled_bytes;
 	const struct pooled_call *at_gate; /* no reading before it is done */
 	struct orpc_input input;
@@ -31,6 +41,11 @@ struct orpc_conn {
 	uint64_t idle_since;
 	TAILQ_ENTRY(orpc_conn) in_conns, in_idle;
 	struct sockaddr_storage peer;
+
+	/* conn_joined.c */
+	LIST_HEAD(, joined_call) joined;
+	struct joined_call spare;
+	bool spare_taken; /* no reading before it is done */
 
 	/* conn_memory.c */
 	bool waiting;         /* for memory, and not read from */
@@ -56,6 +71,13 @@ struct pooled_call {
 
 /* Go on with what was held back. */
 void orpc_conn_go_on(struct orpc_conn *conn);
+
+/* See, at the end of this turn, what it has come to; it may be closed. */
+void orpc_conn_settle_soon(struct orpc_conn *conn);
+
+/* A reply of `len` bytes is at `at` in `buf`, as orpc_output_commit has it. */
+void orpc_conn_queue(struct orpc_conn *conn, struct orpc_buf *buf, size_t at,
+                     size_t len);
 
 /* Close it, saying why. */
 void orpc_conn_give_up(struct orpc_conn *conn, enum orpc_log_kind kind,
@@ -83,5 +105,13 @@ void orpc_conn_is_even(struct orpc_conn *conn);
 
 /* It waits no longer, as it closes. */
 void orpc_conn_leave_waiting(struct orpc_conn *conn);
+
+/* ---- conn_joined.c ---- */
+
+/* Wait for the reply of a call that runs; the reference is taken. */
+void orpc_conn_join(struct orpc_conn *conn, struct orpc_replay *replay);
+
+/* It waits for none any longer, as it closes. */
+void orpc_conn_leave_joined(struct orpc_conn *conn);
 
 #endif

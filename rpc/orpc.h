@@ -55,7 +55,7 @@ struct orpc_call {
 	const struct sockaddr *peer; /* AF_INET, AF_INET6 or AF_UNIX */
 	bool may_wait;               /* in the pool: disk waits are allowed */
 	bool datagram;               /* it came by UDP */
-	size_t max_results; /* what a reply can hold on this transport */
+	size_t max_results; /* what its reply can hold on this transport */
 	XDR args;
 	XDR results;
 };
@@ -66,9 +66,14 @@ enum orpc_status {
 	ORPC_GARBAGE_ARGS, /* the arguments do not decode */
 	ORPC_SYSTEM_ERR,   /* no memory, or the like (RFC 5531: SYSTEM_ERR) */
 	ORPC_AUTH_ERROR,   /* credential refused: MSG_DENIED, AUTH_TOOWEAK */
+	ORPC_NOT_NOW,      /* the results are encoded; they say that nothing was
+	                      done, and that the client should come again */
 };
 
-/* `arg` is the program's. On all but ORPC_DONE what was encoded is void. */
+/*
+ * `arg` is the program's. On all but ORPC_DONE and ORPC_NOT_NOW what was encoded
+ * is void.
+ */
 typedef enum orpc_status orpc_proc_fn(struct orpc_call *call, void *arg);
 
 /*
@@ -78,9 +83,20 @@ typedef enum orpc_status orpc_proc_fn(struct orpc_call *call, void *arg);
  */
 int orpc_call_reserve(struct orpc_call *call, size_t size);
 
+/*
+ * For a client that sends its call again a procedure is carried out again, or
+ * only once (replay.h): then what it has said is kept, but with ORPC_NOT_NOW,
+ * and its results have ORPC_RESULTS_MIN bytes at most.
+ */
+enum orpc_repeat {
+	ORPC_AGAIN,
+	ORPC_ONCE,
+};
+
 struct orpc_proc {
 	const char *name; /* for logs and statistics */
 	orpc_proc_fn *fn; /* NULL: PROC_UNAVAIL */
+	enum orpc_repeat repeat;
 };
 
 struct orpc_version {
@@ -107,18 +123,21 @@ struct orpc_config {
 	unsigned workers;         /* threads in the pool (16) */
 	unsigned max_connections; /* over all loops (1024) */
 	size_t max_record;        /* bytes of a call (1 MiB + 64 KiB) */
-	size_t max_results;    /* bytes of results over TCP (1 MiB + 64 KiB) */
-	size_t max_datagram;   /* bytes of results over UDP (32 KiB) */
-	size_t max_queued;     /* reply bytes waiting on one connection before
+	size_t max_results;     /* bytes of results over TCP (1 MiB + 64 KiB) */
+	size_t max_datagram;    /* bytes of results over UDP (32 KiB) */
+	size_t max_queued;      /* reply bytes waiting on one connection before
 	                             it is no longer read from (4 MiB) */
-	size_t max_bytes;      /* of records and replies in memory, over all
+	size_t max_bytes;       /* of records and replies in memory, over all
 	                             connections, divided among the loops
 	                             (256 MiB, or what the loops need) */
-	unsigned stuck_ms;     /* that a connection may hold memory without
+	unsigned stuck_ms;      /* that a connection may hold memory without
 	                             going on while others wait for it (2000) */
-	unsigned max_inflight; /* calls of one connection in the pool (64) */
-	unsigned max_pending;  /* calls in the pool, over all (1024) */
-	orpc_log_fn *log;      /* NULL: silent */
+	unsigned max_inflight;  /* calls of one connection in the pool (64) */
+	unsigned max_pending;   /* calls in the pool, over all (1024); as many
+	                          more may wait for one that is there already */
+	size_t max_replies;     /* kept for calls that come again (65536), */
+	size_t max_reply_bytes; /* and bytes that these take (32 MiB) */
+	orpc_log_fn *log;       /* NULL: silent */
 	void *log_arg;
 };
 
@@ -134,6 +153,10 @@ struct orpc_stats {
 	uint64_t buffer_bytes;  /* of records and replies, now */
 	uint64_t spare_bytes;   /* of buffers kept for the next ones */
 	uint64_t dropped; /* datagrams that were no call, or found no room */
+	/* Of procedures that run once: calls that came again, and got the reply
+	 * of the first, or waited for it; and those that were the first. */
+	uint64_t replay_hits, replay_joins, replay_misses;
+	uint64_t replay_entries, replay_bytes; /* kept, now */
 };
 
 struct orpc_server;

@@ -64,6 +64,8 @@ static struct orpc_config with_defaults(const struct orpc_config *given)
 	c.stuck_ms = c.stuck_ms ? c.stuck_ms : 2000;
 	c.max_inflight = c.max_inflight ? c.max_inflight : 64;
 	c.max_pending = c.max_pending ? c.max_pending : 1024;
+	c.max_replies = c.max_replies ? c.max_replies : 65536;
+	c.max_reply_bytes = c.max_reply_bytes ? c.max_reply_bytes : 32u << 20;
 	return c;
 }
 
@@ -272,6 +274,11 @@ int orpc_server_new(const struct orpc_config *given,
 	if (!err)
 		err = copy_programs(server, programs, n);
 	if (!err)
+		err = orpc_replays_new(config.max_replies,
+		                       config.max_reply_bytes,
+		                       config.max_pending,
+		                       &server->service.replays);
+	if (!err)
 		err = init_shards(server, config.threads);
 	if (err) {
 		orpc_server_free(server);
@@ -371,6 +378,7 @@ void orpc_server_free(struct orpc_server *server)
 		orpc_shard_release(&server->shards[i]);
 	if (server->service.ended_fd >= 0)
 		close(server->service.ended_fd);
+	orpc_replays_free(server->service.replays);
 	pthread_mutex_destroy(&server->lock);
 	free((void *)server->service.programs.list);
 	free(server);
@@ -400,4 +408,5 @@ void orpc_server_stats(struct orpc_server *server, struct orpc_stats *stats)
 			atomic_load(&server->shards[i].bufs.used);
 		stats->spare_bytes += atomic_load(&server->shards[i].bufs.kept);
 	}
+	orpc_replays_stats(server->service.replays, stats);
 }

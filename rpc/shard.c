@@ -31,7 +31,7 @@ static void turned(struct orpc_loop *loop)
 	                      memory_order_relaxed);
 	orpc_conns_look_after(shard);
 	if (shard->winding_up && TAILQ_EMPTY(&shard->conns) &&
-	    shard->gate.inside == 0)
+	    shard->gate.inside == 0 && shard->joined == 0)
 		orpc_loop_end(loop);
 }
 

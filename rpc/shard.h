@@ -32,6 +32,7 @@ struct orpc_service {
 	struct orpc_config config; /* defaults filled in */
 	bool bytes_given;          /* max_bytes is no default */
 	struct orpc_programs programs;
+	struct orpc_replays *replays;
 	struct orpc_log log;
 	int ended_fd; /* an eventfd that counts the shards that have ended */
 };
@@ -59,6 +60,7 @@ struct orpc_shard {
 	bool serving, relieving;
 	uint64_t relieved_at;
 	SLIST_HEAD(, orpc_udp) udps;
+	unsigned joined; /* datagrams that wait for the first of their kind */
 	bool winding_up;
 	struct orpc_task wind_up, cut;
 	pthread_t thread;

@@ -46,6 +46,13 @@ struct pooled_datagram {
 	struct ends ends;
 };
 
+/* A call of a datagram that waits for the first of its kind. */
+struct joined_datagram {
+	struct orpc_joiner joiner;
+	struct orpc_udp *udp;
+	struct ends ends;
+};
+
 /*
  * What came in is what a reply is sent with, but for the interface: routing
  * finds it, also where the way back is another than the way here.
@@ -94,15 +101,16 @@ static ssize_t receive(struct orpc_udp *udp, struct orpc_buf *in,
 	return n;
 }
 
-/* A reply that the socket does not take at once is lost, as datagrams are. */
-static void reply(struct orpc_udp *udp, struct ends *ends,
-                  const struct orpc_request *request)
+/*
+ * Send a reply, given as a record. One that the socket does not take at once is
+ * lost, as datagrams are.
+ */
+static void send_record(struct orpc_udp *udp, struct ends *ends,
+                        const unsigned char *record, size_t len)
 {
 	/* Record marks are for streams. */
-	struct iovec iov = {
-		request->out->data + request->at + ORPC_MARK_SIZE,
-		request->reply_len - ORPC_MARK_SIZE,
-	};
+	struct iovec iov = { (void *)(record + ORPC_MARK_SIZE),
+		             len - ORPC_MARK_SIZE };
 	struct msghdr msg = {
 		.msg_name = &ends->peer,
 		.msg_namelen = ends->peer_len,
@@ -115,6 +123,13 @@ static void reply(struct orpc_udp *udp, struct ends *ends,
 	orpc_count(&udp->shard->counters.calls);
 	if (sendmsg(udp->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		orpc_count(&udp->shard->counters.dropped);
+}
+
+static void reply(struct orpc_udp *udp, struct ends *ends,
+                  const struct orpc_request *request)
+{
+	send_record(udp, ends, request->out->data + request->at,
+	            request->reply_len);
 }
 
 /* Back from the pool, in the loop. */
@@ -173,6 +188,48 @@ static bool pool_call(struct orpc_udp *udp, struct orpc_request *request,
 	return true;
 }
 
+/* Back in the loop: the first one has ended. */
+static void first_ended(struct orpc_task *task)
+{
+	struct joined_datagram *joined =
+		orpc_container(task, struct joined_datagram, joiner.task);
+	struct orpc_shard *shard = joined->udp->shard;
+	const unsigned char *record;
+	size_t len;
+
+	record = orpc_joiner_reply(&joined->joiner, &len);
+	if (record)
+		send_record(joined->udp, &joined->ends, record, len);
+	else
+		orpc_count(&shard->counters.dropped);
+	orpc_replay_part(&joined->joiner);
+	free(joined);
+	shard->joined--;
+}
+
+/* Wait for the reply of a call that runs, if there is room for one more. */
+static bool join(struct orpc_udp *udp, struct orpc_replay *replay,
+                 const struct ends *ends)
+{
+	struct joined_datagram *joined = malloc(sizeof(*joined));
+
+	if (joined) {
+		*joined = (struct joined_datagram){
+			.joiner = { .task.run = first_ended,
+			            .loop = &udp->shard->loop },
+			.udp = udp,
+			.ends = *ends,
+		};
+		if (orpc_replay_join(replay, &joined->joiner, false)) {
+			udp->shard->joined++;
+			return true;
+		}
+	}
+	free(joined);
+	orpc_replay_unref(replay);
+	return false;
+}
+
 static void take_datagram(struct orpc_udp *udp, struct orpc_buf *in, size_t len,
                           struct ends *ends)
 {
@@ -183,6 +240,7 @@ static void take_datagram(struct orpc_udp *udp, struct orpc_buf *in, size_t len,
 	request.call.peer = (struct sockaddr *)&ends->peer;
 	request.call.datagram = true;
 	request.call.max_results = shard->service->config.max_datagram;
+	request.replays = shard->service->replays;
 	request.bufs = &shard->bufs;
 	request.at = 0;
 	request.own_out = true;
@@ -196,7 +254,13 @@ static void take_datagram(struct orpc_udp *udp, struct orpc_buf *in, size_t len,
 			break;
 		case ORPC_PENDING:
 			dropped = !pool_call(udp, &request, in, ends);
+			if (dropped)
+				orpc_request_abandon(&request);
 			break;
+		case ORPC_JOINS:
+			dropped = !join(udp, request.replay, ends);
+			break;
+		case ORPC_NO_MEMORY:
 		case ORPC_BROKEN:
 			break;
 		}

@@ -253,13 +253,13 @@ static enum orpc_status export_list(struct orpc_call *call, void *arg)
 
 /* Both versions; version 1 has an EXPORTALL, which is EXPORT. */
 static const struct orpc_proc procs[] = {
-	[MOUNTPROC_NULL] = { "NULL", null },
-	[MOUNTPROC_MNT] = { "MNT", mnt },
-	[MOUNTPROC_DUMP] = { "DUMP", dump },
-	[MOUNTPROC_UMNT] = { "UMNT", umnt },
-	[MOUNTPROC_UMNTALL] = { "UMNTALL", umntall },
-	[MOUNTPROC_EXPORT] = { "EXPORT", export_list },
-	[MOUNTPROC_EXPORTALL] = { "EXPORTALL", export_list },
+	[MOUNTPROC_NULL] = { "NULL", null, ORPC_AGAIN },
+	[MOUNTPROC_MNT] = { "MNT", mnt, ORPC_AGAIN },
+	[MOUNTPROC_DUMP] = { "DUMP", dump, ORPC_AGAIN },
+	[MOUNTPROC_UMNT] = { "UMNT", umnt, ORPC_AGAIN },
+	[MOUNTPROC_UMNTALL] = { "UMNTALL", umntall, ORPC_AGAIN },
+	[MOUNTPROC_EXPORT] = { "EXPORT", export_list, ORPC_AGAIN },
+	[MOUNTPROC_EXPORTALL] = { "EXPORTALL", export_list, ORPC_AGAIN },
 };
 
 static const struct orpc_version versions[] = {

@@ -12,7 +12,18 @@
 #define LARGEST (1u << 20)
 #define AT 40 /* of the reply in its buffer: others are in front */
 
-enum { WAITS = 1, GARBAGE, RESERVES, TWICE, OVER, NO_PROC, BEYOND, NPROCS };
+enum {
+	WAITS = 1,
+	GARBAGE,
+	RESERVES,
+	TWICE,
+	OVER,
+	NO_PROC,
+	BEYOND,
+	ONCE,
+	MUCH_ONCE,
+	NPROCS
+};
 
 static struct orpc_bufs bufs;
 static struct orpc_request request;
@@ -97,14 +108,36 @@ static enum orpc_status beyond(struct orpc_call *call, void *arg)
 	return ORPC_DONE;
 }
 
+/* Comes back with the status in its argument, and says how often it ran. */
+static enum orpc_status once(struct orpc_call *call, void *arg)
+{
+	uint32_t status, runs = (uint32_t)++ran[ONCE];
+
+	(void)arg;
+	ck_assert(xdr_u_int(&call->args, &status));
+	ck_assert(xdr_u_int(&call->results, &runs));
+	return status == ORPC_WAIT && call->may_wait ? ORPC_DONE : status;
+}
+
+static enum orpc_status much_once(struct orpc_call *call, void *arg)
+{
+	(void)arg;
+	ck_assert_int_eq(orpc_call_reserve(call, ORPC_RESULTS_MIN + 4),
+	                 -EMSGSIZE);
+	ck_assert_int_eq(orpc_call_reserve(call, ORPC_RESULTS_MIN), 0);
+	return ORPC_DONE;
+}
+
 static const struct orpc_proc procs[NPROCS] = {
-	[0] = { "NULL", null },
-	[WAITS] = { "WAITS", waits },
-	[GARBAGE] = { "GARBAGE", garbage },
-	[RESERVES] = { "RESERVES", reserves },
-	[TWICE] = { "TWICE", twice },
-	[OVER] = { "OVER", over },
-	[BEYOND] = { "BEYOND", beyond },
+	[0] = { "NULL", null, ORPC_AGAIN },
+	[WAITS] = { "WAITS", waits, ORPC_AGAIN },
+	[GARBAGE] = { "GARBAGE", garbage, ORPC_AGAIN },
+	[RESERVES] = { "RESERVES", reserves, ORPC_AGAIN },
+	[TWICE] = { "TWICE", twice, ORPC_AGAIN },
+	[OVER] = { "OVER", over, ORPC_AGAIN },
+	[BEYOND] = { "BEYOND", beyond, ORPC_AGAIN },
+	[ONCE] = { "ONCE", once, ORPC_ONCE },
+	[MUCH_ONCE] = { "MUCH_ONCE", much_once, ORPC_ONCE },
 };
 static const struct orpc_version versions[] = { { 2, procs, NPROCS },
 	                                        { 4, procs, 1 } };
@@ -312,6 +345,163 @@ START_TEST(without_a_reservation_there_is_the_least_room)
 }
 END_TEST
 
+/* ---- procedures that run once --------------------------------------------- */
+
+static struct orpc_replays *replays;
+static const struct sockaddr peer = { .sa_family = AF_UNIX };
+
+static void setup_once(void)
+{
+	setup();
+	ck_assert_int_eq(orpc_replays_new(100, 1 << 20, 10, &replays), 0);
+	request.replays = replays;
+	request.call.peer = &peer;
+	ran[ONCE] = 0;
+}
+
+static void teardown_once(void)
+{
+	orpc_replays_free(replays);
+	teardown();
+}
+
+static void begin_once(enum orpc_status status, uint32_t run)
+{
+	ck_assert_int_eq(begin(PROG, 2, ONCE, status), ORPC_REPLIED);
+	assert_reply(SUCCESS, 4);
+	ck_assert_uint_eq(word(7), run);
+}
+
+START_TEST(what_runs_once_is_answered_again_as_it_was)
+{
+	begin_once(ORPC_DONE, 1);
+	memset(shared->data, 'x', shared->cap);
+	begin_once(ORPC_DONE, 1);
+	ck_assert_int_eq(ran[ONCE], 1);
+	for (size_t i = 0; i < AT; i++)
+		ck_assert_int_eq(shared->data[i], 'x');
+	ck_assert_int_eq(shared->data[AT + request.reply_len], 'x');
+}
+END_TEST
+
+START_TEST(what_may_run_again_does)
+{
+	begin(PROG, 2, RESERVES, 4);
+	begin(PROG, 2, RESERVES, 4);
+	request.replays = NULL;
+	begin_once(ORPC_DONE, 1);
+	begin_once(ORPC_DONE, 2);
+}
+END_TEST
+
+START_TEST(what_was_not_done_is_carried_out_when_it_comes_again)
+{
+	static const struct {
+		enum orpc_status status;
+		enum accept_stat state;
+	} cases[] = { { ORPC_GARBAGE_ARGS, GARBAGE_ARGS },
+		      { ORPC_SYSTEM_ERR, SYSTEM_ERR } };
+	int runs = 0;
+
+	for (uint32_t run = 1; run < 3; run++, runs++)
+		begin_once(ORPC_NOT_NOW, run);
+	for (int i = 0; i < 4; i++, runs++) {
+		ck_assert_int_eq(begin(PROG, 2, ONCE, cases[i / 2].status),
+		                 ORPC_REPLIED);
+		assert_reply(cases[i / 2].state, 0);
+	}
+	for (int i = 0; i < 2; i++, runs++) {
+		ck_assert_int_eq(begin(PROG, 2, ONCE, ORPC_AUTH_ERROR),
+		                 ORPC_REPLIED);
+		ck_assert_uint_eq(word(3), MSG_DENIED);
+	}
+	ck_assert_int_eq(ran[ONCE], runs);
+}
+END_TEST
+
+START_TEST(what_is_pending_is_joined_until_it_has_run)
+{
+	struct orpc_request first;
+
+	ck_assert_int_eq(begin(PROG, 2, ONCE, ORPC_WAIT), ORPC_PENDING);
+	first = request;
+	ck_assert_int_eq(begin(PROG, 2, ONCE, ORPC_WAIT), ORPC_JOINS);
+	ck_assert_ptr_eq(request.replay, first.replay);
+	orpc_replay_unref(request.replay);
+	ck_assert_int_eq(ran[ONCE], 1);
+	orpc_request_finish(&first);
+	ck_assert_int_eq(ran[ONCE], 2);
+	begin_once(ORPC_WAIT, 2);
+	ck_assert_int_eq(ran[ONCE], 2);
+}
+END_TEST
+
+START_TEST(what_is_abandoned_is_the_first_when_it_comes_again)
+{
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(begin(PROG, 2, ONCE, ORPC_WAIT), ORPC_PENDING);
+		orpc_request_abandon(&request);
+	}
+	/* What has no place there can be abandoned as well. */
+	ck_assert_int_eq(begin(PROG, 2, WAITS, 1), ORPC_PENDING);
+	orpc_request_abandon(&request);
+}
+END_TEST
+
+START_TEST(what_runs_once_has_short_results)
+{
+	ck_assert_int_eq(begin(PROG, 2, MUCH_ONCE, 0), ORPC_REPLIED);
+	assert_reply(SUCCESS, 0);
+}
+END_TEST
+
+/* A call of ONCE, of user 5 of 16 groups by AUTH_SYS, with this stamp. */
+static uint32_t *make_stamped(uint32_t *record, uint32_t stamp, uint32_t group)
+{
+	uint32_t words[35] = { 77, CALL,  2, PROG, 2, ONCE, AUTH_SYS,
+		               84, stamp, 0, 5,    6, 16 };
+
+	words[13 + 15] = group;
+	for (int i = 0; i < 35; i++)
+		record[i] = htobe32(words[i]);
+	return record;
+}
+
+/* Some clients stamp the time of each attempt into the credential. */
+START_TEST(a_stamp_makes_no_other_call_and_a_group_does)
+{
+	static const uint32_t calls[][2] = { { 1, 9 }, { 2, 9 }, { 2, 10 } };
+	static const int runs[] = { 1, 1, 2 };
+	uint32_t record[35];
+
+	for (int i = 0; i < 3; i++) {
+		make_stamped(record, calls[i][0], calls[i][1]);
+		ck_assert_int_eq(orpc_request_begin(&request, &programs,
+		                                    (unsigned char *)record,
+		                                    sizeof(record)),
+		                 ORPC_REPLIED);
+		ck_assert_int_eq(ran[ONCE], runs[i]);
+	}
+}
+END_TEST
+
+static TCase *once_case(void)
+{
+	TCase *tcase = tcase_create("once");
+
+	tcase_add_checked_fixture(tcase, setup_once, teardown_once);
+	tcase_add_test(tcase, what_runs_once_is_answered_again_as_it_was);
+	tcase_add_test(tcase, what_may_run_again_does);
+	tcase_add_test(tcase,
+	               what_was_not_done_is_carried_out_when_it_comes_again);
+	tcase_add_test(tcase, what_is_pending_is_joined_until_it_has_run);
+	tcase_add_test(tcase,
+	               what_is_abandoned_is_the_first_when_it_comes_again);
+	tcase_add_test(tcase, what_runs_once_has_short_results);
+	tcase_add_test(tcase, a_stamp_makes_no_other_call_and_a_group_does);
+	return tcase;
+}
+
 int main(void)
 {
 	Suite *suite = suite_create("call");
@@ -332,6 +522,7 @@ int main(void)
 	tcase_add_test(tcase, no_reservation_is_over_the_bound);
 	tcase_add_test(tcase, without_a_reservation_there_is_the_least_room);
 	suite_add_tcase(suite, tcase);
+	suite_add_tcase(suite, once_case());
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);

@@ -22,6 +22,7 @@
 sem_t toy_begun, toy_release;
 struct orpc_server *toy;
 int toy_log_lines;
+int toy_runs;
 
 /* ---- The program ---- */
 
@@ -139,16 +140,26 @@ static enum orpc_status do_slow(struct orpc_call *call, void *arg)
 	return ORPC_DONE;
 }
 
+static enum orpc_status do_once(struct orpc_call *call, void *arg)
+{
+	enum orpc_status status = do_slow(call, arg);
+
+	if (status == ORPC_DONE)
+		__atomic_add_fetch(&toy_runs, 1, __ATOMIC_SEQ_CST);
+	return status;
+}
+
 static const struct orpc_proc procs[] = {
-	[TOY_NULL] = { "NULL", do_null },
-	[TOY_ECHO] = { "ECHO", do_echo },
-	[TOY_BLOB] = { "BLOB", do_blob },
-	[TOY_RETURN] = { "RETURN", do_return },
-	[TOY_HOLE] = { "HOLE", NULL },
-	[TOY_WHO] = { "WHO", do_who },
-	[TOY_SLOW] = { "SLOW", do_slow },
-	[TOY_SLOWBLOB] = { "SLOWBLOB", do_slow_blob },
-	[TOY_CRAM] = { "CRAM", do_cram },
+	[TOY_NULL] = { "NULL", do_null, ORPC_AGAIN },
+	[TOY_ECHO] = { "ECHO", do_echo, ORPC_AGAIN },
+	[TOY_BLOB] = { "BLOB", do_blob, ORPC_AGAIN },
+	[TOY_RETURN] = { "RETURN", do_return, ORPC_AGAIN },
+	[TOY_HOLE] = { "HOLE", NULL, ORPC_AGAIN },
+	[TOY_WHO] = { "WHO", do_who, ORPC_AGAIN },
+	[TOY_SLOW] = { "SLOW", do_slow, ORPC_AGAIN },
+	[TOY_SLOWBLOB] = { "SLOWBLOB", do_slow_blob, ORPC_AGAIN },
+	[TOY_CRAM] = { "CRAM", do_cram, ORPC_AGAIN },
+	[TOY_ONCE] = { "ONCE", do_once, ORPC_ONCE },
 };
 
 static const struct orpc_version versions[] = { { 3, procs, TOY_PROCS } };

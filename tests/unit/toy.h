@@ -27,6 +27,7 @@ enum {
 	TOY_SLOW,     /* n -> n, in the pool, after a post to toy_release */
 	TOY_SLOWBLOB, /* as TOY_BLOB, in the pool */
 	TOY_CRAM,     /* n -> opaque<> as TOY_BLOB without a reservation */
+	TOY_ONCE,     /* as TOY_SLOW, counted in toy_runs, and once */
 	TOY_PROCS,
 };
 
@@ -39,6 +40,7 @@ struct toy_who {
 extern sem_t toy_begun, toy_release; /* of each TOY_SLOW */
 extern struct orpc_server *toy;
 extern int toy_log_lines;
+extern int toy_runs; /* of TOY_ONCE, to their end */
 
 /* Begin and end; NULL: the defaults, with two loops and four workers. */
 void toy_start(const struct orpc_config *config);
