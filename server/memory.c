@@ -31,8 +31,9 @@ uint64_t nfsd_memory_default(unsigned threads)
 
 struct nfsd_memory nfsd_memory_divide(uint64_t total)
 {
-	struct nfsd_memory memory = { .buffers = (size_t)(total / 4) };
+	struct nfsd_memory memory = { .buffers = (size_t)(total / 4),
+		                      .replies = (size_t)(total / 64) };
 
-	memory.cache = (size_t)total - memory.buffers;
+	memory.cache = (size_t)total - memory.buffers - memory.replies;
 	return memory;
 }

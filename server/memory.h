@@ -14,6 +14,7 @@
 struct nfsd_memory {
 	size_t cache;   /* of what is known of layers */
 	size_t buffers; /* of calls and replies */
+	size_t replies; /* that are kept for calls that come again */
 };
 
 /*

@@ -68,6 +68,12 @@ static int put_failure(struct nfs3_request *request, enum arm arm)
 	return 0;
 }
 
+/* JUKEBOX: nothing was done, and the same call is to come again. */
+static enum orpc_status kind_of(nfsstat3 status)
+{
+	return status == NFS3ERR_JUKEBOX ? ORPC_NOT_NOW : ORPC_DONE;
+}
+
 /*
  * Status first, then the arm that belongs to it. The results of a success are
  * there already, from the second word on.
@@ -75,6 +81,7 @@ static int put_failure(struct nfs3_request *request, enum arm arm)
 static enum orpc_status answer(struct nfs3_request *request,
                                const struct operation *operation, int err)
 {
+	const nfsstat3 status = nfsd_status_nfs3(err);
 	XDR *results = &request->call->results;
 	int32_t *begin;
 
@@ -83,7 +90,7 @@ static enum orpc_status answer(struct nfs3_request *request,
 	begin = xdr_inline(results, 0);
 	if (begin == NULL)
 		return ORPC_SYSTEM_ERR;
-	nfsd_put_u32(begin, nfsd_status_nfs3(err));
+	nfsd_put_u32(begin, status);
 	if (err != 0) {
 		request->out = begin + 1;
 		if (put_failure(request, operation->arm) == -EAGAIN &&
@@ -92,7 +99,7 @@ static enum orpc_status answer(struct nfs3_request *request,
 	}
 	if (!xdr_setpos(results, (u_int)((char *)request->out - (char *)begin)))
 		return ORPC_SYSTEM_ERR;
-	return ORPC_DONE;
+	return kind_of(status);
 }
 
 static enum orpc_status dispatch(struct orpc_call *call, void *exports)
@@ -135,28 +142,28 @@ static enum orpc_status null(struct orpc_call *call, void *exports)
 }
 
 static const struct orpc_proc procs[] = {
-	[NFSPROC3_NULL] = { "NULL", null },
-	[NFSPROC3_GETATTR] = { "GETATTR", dispatch },
-	[NFSPROC3_SETATTR] = { "SETATTR", dispatch },
-	[NFSPROC3_LOOKUP] = { "LOOKUP", dispatch },
-	[NFSPROC3_ACCESS] = { "ACCESS", dispatch },
-	[NFSPROC3_READLINK] = { "READLINK", dispatch },
-	[NFSPROC3_READ] = { "READ", dispatch },
-	[NFSPROC3_WRITE] = { "WRITE", dispatch },
-	[NFSPROC3_CREATE] = { "CREATE", dispatch },
-	[NFSPROC3_MKDIR] = { "MKDIR", dispatch },
-	[NFSPROC3_SYMLINK] = { "SYMLINK", dispatch },
-	[NFSPROC3_MKNOD] = { "MKNOD", dispatch },
-	[NFSPROC3_REMOVE] = { "REMOVE", dispatch },
-	[NFSPROC3_RMDIR] = { "RMDIR", dispatch },
-	[NFSPROC3_RENAME] = { "RENAME", dispatch },
-	[NFSPROC3_LINK] = { "LINK", dispatch },
-	[NFSPROC3_READDIR] = { "READDIR", dispatch },
-	[NFSPROC3_READDIRPLUS] = { "READDIRPLUS", dispatch },
-	[NFSPROC3_FSSTAT] = { "FSSTAT", dispatch },
-	[NFSPROC3_FSINFO] = { "FSINFO", dispatch },
-	[NFSPROC3_PATHCONF] = { "PATHCONF", dispatch },
-	[NFSPROC3_COMMIT] = { "COMMIT", dispatch },
+	[NFSPROC3_NULL] = { "NULL", null, ORPC_AGAIN },
+	[NFSPROC3_GETATTR] = { "GETATTR", dispatch, ORPC_AGAIN },
+	[NFSPROC3_SETATTR] = { "SETATTR", dispatch, ORPC_ONCE },
+	[NFSPROC3_LOOKUP] = { "LOOKUP", dispatch, ORPC_AGAIN },
+	[NFSPROC3_ACCESS] = { "ACCESS", dispatch, ORPC_AGAIN },
+	[NFSPROC3_READLINK] = { "READLINK", dispatch, ORPC_AGAIN },
+	[NFSPROC3_READ] = { "READ", dispatch, ORPC_AGAIN },
+	[NFSPROC3_WRITE] = { "WRITE", dispatch, ORPC_ONCE },
+	[NFSPROC3_CREATE] = { "CREATE", dispatch, ORPC_ONCE },
+	[NFSPROC3_MKDIR] = { "MKDIR", dispatch, ORPC_ONCE },
+	[NFSPROC3_SYMLINK] = { "SYMLINK", dispatch, ORPC_ONCE },
+	[NFSPROC3_MKNOD] = { "MKNOD", dispatch, ORPC_ONCE },
+	[NFSPROC3_REMOVE] = { "REMOVE", dispatch, ORPC_ONCE },
+	[NFSPROC3_RMDIR] = { "RMDIR", dispatch, ORPC_ONCE },
+	[NFSPROC3_RENAME] = { "RENAME", dispatch, ORPC_ONCE },
+	[NFSPROC3_LINK] = { "LINK", dispatch, ORPC_ONCE },
+	[NFSPROC3_READDIR] = { "READDIR", dispatch, ORPC_AGAIN },
+	[NFSPROC3_READDIRPLUS] = { "READDIRPLUS", dispatch, ORPC_AGAIN },
+	[NFSPROC3_FSSTAT] = { "FSSTAT", dispatch, ORPC_AGAIN },
+	[NFSPROC3_FSINFO] = { "FSINFO", dispatch, ORPC_AGAIN },
+	[NFSPROC3_PATHCONF] = { "PATHCONF", dispatch, ORPC_AGAIN },
+	[NFSPROC3_COMMIT] = { "COMMIT", dispatch, ORPC_AGAIN },
 };
 
 /* Version 3 alone: a probe for version 4 is told so at once. */

@@ -29,6 +29,7 @@ const char nfsd_options_help[] =
 	"  --max-files N            open file descriptors (what the limit allows)\n"
 	"  --max-memory SIZE        of caches and buffers; 512M, 2G (a quarter\n"
 	"                           of the machine's memory)\n"
+	"  --max-replies N          kept for calls that are sent again (65536)\n"
 	"  --stats FILE             keep statistics in it\n"
 	"  --accept-changed-lower   start though lower layers have changed\n"
 	"  --log-level LEVEL        err, warning, notice (default), info or debug\n"
@@ -62,6 +63,7 @@ enum {
 	OPT_MAX_ENTRIES,
 	OPT_MAX_FILES,
 	OPT_MAX_MEMORY,
+	OPT_MAX_REPLIES,
 	OPT_STATS,
 	OPT_LOG_LEVEL,
 };
@@ -79,6 +81,7 @@ static const struct option long_options[] = {
 	{ "max-entries", required_argument, NULL, OPT_MAX_ENTRIES },
 	{ "max-files", required_argument, NULL, OPT_MAX_FILES },
 	{ "max-memory", required_argument, NULL, OPT_MAX_MEMORY },
+	{ "max-replies", required_argument, NULL, OPT_MAX_REPLIES },
 	{ "stats", required_argument, NULL, OPT_STATS },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "help", no_argument, NULL, 'h' },
@@ -124,6 +127,10 @@ static int set_number(struct nfsd_options *options, int opt, const char *text)
 		field = &options->max_entries;
 		min = 100;
 		max = 1000000000;
+		break;
+	case OPT_MAX_REPLIES:
+		field = &options->max_replies;
+		max = 100000000;
 		break;
 	default:
 		field = &options->max_files;

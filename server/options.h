@@ -32,9 +32,10 @@ struct nfsd_options {
 	unsigned threads;         /* 0: one a CPU */
 	unsigned max_connections; /* 0: the default of rpc/ */
 	unsigned max_entries;
-	unsigned max_files;  /* 0: by the limit of descriptors */
-	uint64_t max_memory; /* bytes; 0: by the machine's memory */
-	const char *stats;   /* a file, of argv; NULL: none */
+	unsigned max_replies; /* 0: the default of rpc/ */
+	unsigned max_files;   /* 0: by the limit of descriptors */
+	uint64_t max_memory;  /* bytes; 0: by the machine's memory */
+	const char *stats;    /* a file, of argv; NULL: none */
 	int log_level;
 };
 

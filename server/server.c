@@ -176,6 +176,8 @@ static int make_programs(struct nfsd_server *server)
 		.workers = WORKERS,
 		.max_connections = options->max_connections,
 		.max_bytes = server->memory.buffers,
+		.max_replies = options->max_replies,
+		.max_reply_bytes = server->memory.replies,
 		.log = nfsd_log_line,
 		.log_arg = server->log,
 	};

@@ -17,7 +17,10 @@ START_TEST(the_parts_make_the_whole)
 	for (size_t i = 0; i < sizeof(totals) / sizeof(totals[0]); i++) {
 		struct nfsd_memory memory = nfsd_memory_divide(totals[i]);
 
-		ck_assert_uint_eq(memory.cache + memory.buffers, totals[i]);
+		ck_assert_uint_eq(memory.cache + memory.buffers +
+		                          memory.replies,
+		                  totals[i]);
+		ck_assert_uint_eq(memory.replies, totals[i] / 64);
 		ck_assert_uint_ge(memory.buffers, totals[i] / 4);
 		ck_assert_uint_gt(memory.cache, memory.buffers);
 	}

@@ -170,7 +170,7 @@ START_TEST(the_server_s_own_options_are_taken)
 {
 	assert_good("-p 12345 -b 127.0.0.1 --bind ::1 --no-rpcbind --threads 3"
 	            " --max-connections=10 --max-entries=2000 --max-files=300"
-	            " --max-memory 512M --stats /s/stats"
+	            " --max-memory 512M --max-replies 500 --stats /s/stats"
 	            " --accept-changed-lower --log-level debug"
 	            " -o lowerdir=/l,statedir=/s /e");
 	ck_assert_uint_eq(options.port, 12345);
@@ -183,6 +183,7 @@ START_TEST(the_server_s_own_options_are_taken)
 	ck_assert_uint_eq(options.max_entries, 2000);
 	ck_assert_uint_eq(options.max_files, 300);
 	ck_assert_uint_eq(options.max_memory, 512u << 20);
+	ck_assert_uint_eq(options.max_replies, 500);
 	ck_assert_str_eq(options.stats, "/s/stats");
 	ck_assert(options.accept_changed_lower);
 	ck_assert_int_eq(options.log_level, LOG_DEBUG);
@@ -210,6 +211,7 @@ START_TEST(help_tells_every_option)
 		"statedir=",     "userxattr",     "cache=",
 		"volatile",      "insecure",      "no_all_squash",
 		"anonuid=",      "redirect_dir=", "metacopy=",
+		"--max-replies",
 	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)

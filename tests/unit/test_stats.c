@@ -70,7 +70,8 @@ static void check_form(void)
 
 START_TEST(each_number_has_its_name)
 {
-	const struct orpc_stats rpc = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 };
+	const struct orpc_stats rpc = { 1, 2,  3,  4,  5,  6,  7,  8,
+		                        9, 10, 11, 12, 13, 14, 15, 16 };
 	const struct nfsd_export_stats exports[] = {
 		{ "/a", { 1, 2, 3, 4, 5, 6, 7, 8, 9 } },
 		{ "/b", { .entries = UINT64_MAX } },
@@ -89,6 +90,11 @@ START_TEST(each_number_has_its_name)
 	ck_assert_int_eq(value_of("veneer_buffer_bytes"), 9);
 	ck_assert_int_eq(value_of("veneer_buffer_spare_bytes"), 10);
 	ck_assert_int_eq(value_of("veneer_datagrams_dropped_total"), 11);
+	ck_assert_int_eq(value_of("veneer_replay_hits_total"), 12);
+	ck_assert_int_eq(value_of("veneer_replay_joins_total"), 13);
+	ck_assert_int_eq(value_of("veneer_replay_misses_total"), 14);
+	ck_assert_int_eq(value_of("veneer_replies_kept"), 15);
+	ck_assert_int_eq(value_of("veneer_reply_kept_bytes"), 16);
 	ck_assert_int_eq(value_of("veneer_entries{export=\"/a\"}"), 1);
 	ck_assert_int_eq(value_of("veneer_cache_bytes{export=\"/a\"}"), 2);
 	ck_assert_int_eq(value_of("veneer_places{export=\"/a\"}"), 3);
