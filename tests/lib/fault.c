@@ -15,11 +15,15 @@
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <dirent.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- what is to fail ------------------------------------------------------ */
 
+#define PATIENCE_SECONDS 30
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t held_or_let_go = PTHREAD_COND_INITIALIZER;
 
 /* Guarded by `lock`. */
 static struct {
@@ -28,6 +32,8 @@ static struct {
 	unsigned nth, seen, struck;
 	int error;
 	bool lasting;
+	unsigned to_hold; /* kinds; 0: none, or one is held */
+	bool held;
 } fault;
 
 void fault_arm(unsigned kinds, unsigned nth, int error, int lasting)
@@ -53,12 +59,59 @@ unsigned fault_disarm(void)
 	return struck;
 }
 
+void fault_hold(unsigned kinds)
+{
+	pthread_mutex_lock(&lock);
+	fault.test = pthread_self();
+	fault.to_hold = kinds;
+	pthread_mutex_unlock(&lock);
+}
+
+bool fault_await_held(void)
+{
+	struct timespec until;
+	bool held;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += PATIENCE_SECONDS;
+	pthread_mutex_lock(&lock);
+	while (!fault.held &&
+	       pthread_cond_timedwait(&held_or_let_go, &lock, &until) == 0)
+		;
+	held = fault.held;
+	pthread_mutex_unlock(&lock);
+	return held;
+}
+
+void fault_let_go(void)
+{
+	pthread_mutex_lock(&lock);
+	fault.to_hold = 0;
+	fault.held = false;
+	pthread_cond_broadcast(&held_or_let_go);
+	pthread_mutex_unlock(&lock);
+}
+
+/* Wait, if this is the call that is to; the lock is held. */
+static void wait_if_held(unsigned kind)
+{
+	if (!(fault.to_hold & kind) ||
+	    pthread_equal(fault.test, pthread_self()))
+		return;
+	fault.to_hold = 0;
+	fault.held = true;
+	pthread_cond_broadcast(&held_or_let_go);
+	while (fault.held)
+		pthread_cond_wait(&held_or_let_go, &lock);
+}
+
 /* Whether this call fails; then errno is set. */
 static bool strikes(unsigned kind)
 {
 	bool strike = false;
 
 	pthread_mutex_lock(&lock);
+	wait_if_held(kind);
 	if ((fault.kinds & kind) &&
 	    !pthread_equal(fault.test, pthread_self())) {
 		fault.seen++;

@@ -1,12 +1,14 @@
 /*
- * System calls that fail, for tests of what the server then says. The program
- * is linked with the linker's --wrap for each of them (FAULT_WRAPS of
+ * System calls that fail, or wait, for tests of what the server then says. The
+ * program is linked with the linker's --wrap for each of them (FAULT_WRAPS of
  * tests/Makemodule.am), and stands for one process: the server's threads make
  * the calls, and the thread of the test, whose own calls never fail, arms and
  * disarms.
  */
 #ifndef VENEER_TESTS_LIB_FAULT_H
 #define VENEER_TESTS_LIB_FAULT_H
+
+#include <stdbool.h>
 
 /* What fails, to be combined. */
 enum {
@@ -31,5 +33,14 @@ void fault_arm(unsigned kinds, unsigned nth, int error, int lasting);
 
 /* No more: how many calls have failed. */
 unsigned fault_disarm(void);
+
+/* From now on, the first call of these kinds waits, and then is as any other. */
+void fault_hold(unsigned kinds);
+
+/* Wait until one does. False: none has, in many seconds. */
+bool fault_await_held(void);
+
+/* It goes on; where none has come, none waits any more. */
+void fault_let_go(void);
 
 #endif

@@ -237,9 +237,19 @@ struct client *fixture_connect_tcp(struct fixture *fixture, bool privileged)
 
 struct client *fixture_connect_udp(struct fixture *fixture)
 {
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	return fixture_connect_from(fixture, SOCK_DGRAM, "127.0.0.1");
+}
+
+struct client *fixture_connect_from(struct fixture *fixture, int type,
+                                    const char *text)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET };
+	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
 
 	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(inet_pton(AF_INET, text, &address.sin_addr), 1);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)),
+	                 0);
 	connect_to_server(fixture, fd);
 	return client_new(fd);
 }

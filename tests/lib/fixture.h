@@ -71,6 +71,10 @@ struct client *fixture_connect_tcp(struct fixture *fixture, bool privileged);
 /* A client by UDP of a fixture that listens. */
 struct client *fixture_connect_udp(struct fixture *fixture);
 
+/* By TCP (SOCK_STREAM) or UDP, from this address of the loopback interface. */
+struct client *fixture_connect_from(struct fixture *fixture, int type,
+                                    const char *address);
+
 /* ---- preparing and looking at layers, by paths below the top -------------- */
 
 void fixture_mkdir(struct fixture *fixture, const char *path, mode_t mode);

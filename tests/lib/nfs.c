@@ -38,6 +38,15 @@ void *nfs_call_bytes(struct client *client, uint32_t proc, const void *args,
 	                         procs[proc].res, procs[proc].size);
 }
 
+size_t nfs_encode(char *bytes, uint32_t proc, const void *args)
+{
+	XDR xdr;
+
+	xdrmem_create(&xdr, bytes, CLIENT_MAX_BYTES, XDR_ENCODE);
+	ck_assert(procs[proc].args(&xdr, args));
+	return xdr_getpos(&xdr);
+}
+
 static diropargs3 dirop(nfs_fh3 dir, const char *name)
 {
 	return (diropargs3){ .dir = dir, .name = (char *)name };

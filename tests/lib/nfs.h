@@ -13,6 +13,9 @@
 /* Any procedure: `args` and the result are the structs of that procedure. */
 void *nfs_call(struct client *client, uint32_t proc, const void *args);
 
+/* Its arguments as bytes, at most CLIENT_MAX_BYTES: how many. */
+size_t nfs_encode(char *bytes, uint32_t proc, const void *args);
+
 /* The same with bytes for arguments. */
 void *nfs_call_bytes(struct client *client, uint32_t proc, const void *args,
                      size_t len);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -124,25 +125,46 @@ struct writer {
 	uint64_t offset;
 };
 
-static void writer_send(struct writer *writer, nfs_fh3 file, uint64_t offset)
+static void send_write(struct writer *writer)
 {
 	WRITE3args args = {
-		.file = file,
-		.offset = offset,
+		.file = writer->file,
+		.offset = writer->offset,
 		.count = 1,
 		.stable = UNSTABLE,
 		.data = { .data_len = 1, .data_val = "w" },
 	};
-	struct client *client = fixture_connect(fixture);
-	XDR xdr;
+	struct client *client = writer->client;
+	size_t len = nfs_encode(client->args, NFSPROC3_WRITE, &args);
 
-	writer->client = client;
-	writer->file = file;
-	writer->offset = offset;
-	xdrmem_create(&xdr, client->args, CLIENT_MAX_BYTES, XDR_ENCODE);
-	ck_assert(xdr_WRITE3args(&xdr, &args));
 	client_send(client, NFS_PROGRAM, NFS_V3, NFSPROC3_WRITE, client->args,
-	            xdr_getpos(&xdr));
+	            len);
+}
+
+static void writer_send(struct writer *writer, nfs_fh3 file, uint64_t offset)
+{
+	*writer = (struct writer){ fixture_connect(fixture), file, offset };
+	send_write(writer);
+}
+
+/* He sends his call again, over a new connection. */
+static void writer_send_again(struct writer *again, const struct writer *first)
+{
+	*again = *first;
+	again->client = fixture_connect(fixture);
+	again->client->xid = first->client->xid - 1;
+	send_write(again);
+}
+
+/* What he has sent has been looked at: the server answers what follows it. */
+static void writer_is_seen(struct writer *writer)
+{
+	struct client *client = writer->client;
+	uint32_t xid = client->xid;
+
+	client_send(client, NFS_PROGRAM, NFS_V3, NFSPROC3_NULL, NULL, 0);
+	ck_assert(!client_receive(client, client->xid, NULL).denied);
+	client->xid = xid;
 }
 
 static nfsstat3 writer_receive(struct writer *writer)
@@ -248,14 +270,80 @@ START_TEST(a_retransmission_joins_the_wait)
 	atomic_store(&shut, true);
 	writer_send(&first, large, 0);
 	await_begin();
-	writer_send(&again, large, 0);
-	usleep(300000);
+	writer_send_again(&again, &first);
+	writer_is_seen(&again);
 	atomic_store(&shut, false);
 	ck_assert_int_eq(writer_receive(&first), NFS3_OK);
 	ck_assert_int_eq(writer_receive(&again), NFS3_OK);
 	ck_assert_uint_eq(atomic_load(&copied), SIZE);
 	client_free(first.client);
 	client_free(again.client);
+}
+END_TEST
+
+/* Wait for a reply to one of them. */
+static void await_reply(const struct writer *writers, unsigned n)
+{
+	struct pollfd fds[8];
+
+	for (unsigned i = 0; i < n; i++)
+		fds[i] = (struct pollfd){ .fd = writers[i].client->fd,
+			                  .events = POLLIN };
+	ck_assert_int_ge(poll(fds, n, 30000), 1);
+}
+
+/* Those who are told to come again; all others are content. */
+static unsigned count_sent_away(struct writer *writers, unsigned n)
+{
+	unsigned away = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		nfsstat3 status = writer_receive(&writers[i]);
+
+		if (status == NFS3ERR_JUKEBOX)
+			away++;
+		else
+			ck_assert_int_eq(status, NFS3_OK);
+		client_free(writers[i].client);
+	}
+	return away;
+}
+
+#define AGAIN 6
+
+/*
+ * Traps 17 and 33. One copies, four may wait. Three do, and send again and
+ * again; then one of the last two finds a place, and the other does not.
+ */
+START_TEST(retransmissions_take_no_places_of_others)
+{
+	nfs_fh3 large = nfs_find(fixture->client, root, "large");
+	struct writer copier, writers[5], again[3][AGAIN];
+
+	atomic_store(&shut, true);
+	writer_send(&copier, large, 0);
+	await_begin();
+	for (unsigned i = 0; i < 3; i++) {
+		writer_send(&writers[i], large, i * MIB);
+		writer_is_seen(&writers[i]);
+		for (unsigned k = 0; k < AGAIN; k++) {
+			writer_send_again(&again[i][k], &writers[i]);
+			writer_is_seen(&again[i][k]);
+		}
+	}
+	for (unsigned i = 3; i < 5; i++)
+		writer_send(&writers[i], large, i * MIB);
+	await_reply(writers, 5);
+	atomic_store(&shut, false);
+	ck_assert_uint_eq(count_sent_away(&copier, 1), 0);
+	ck_assert_uint_eq(count_sent_away(writers, 5), 1);
+	/* Each of these has got what its first has. */
+	for (unsigned i = 0; i < 3; i++) {
+		unsigned away = count_sent_away(again[i], AGAIN);
+
+		ck_assert(away == 0 || away == AGAIN);
+	}
+	ck_assert_uint_eq(atomic_load(&copied), SIZE);
 }
 END_TEST
 
@@ -383,6 +471,7 @@ int main(void)
 	tcase_add_loop_test(
 		tcase, others_are_served_while_a_large_file_is_copied, 0, 2);
 	tcase_add_test(tcase, a_retransmission_joins_the_wait);
+	tcase_add_test(tcase, retransmissions_take_no_places_of_others);
 	tcase_add_loop_test(
 		tcase, the_end_comes_soon_and_leaves_nothing_half_made, 0, 2);
 	tcase_add_test(tcase, a_sparse_file_of_terabytes_is_copied_at_once);
