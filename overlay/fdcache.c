@@ -41,12 +41,13 @@ struct ovl_fd {
 	TAILQ_ENTRY(ovl_fd) link;
 
 	/*
-	 * Writes counted, and how many of them are known to be stable. Both
-	 * move only while there is a user. A plain flag would not do: cleared
-	 * before the flush, another flush would find nothing to wait for;
-	 * cleared after it, a write that landed meanwhile would be forgotten.
+	 * Writes counted, and how many of them are known to be stable: their
+	 * data, and all that belongs to them. They move only while there is a
+	 * user. A plain flag would not do: cleared before the flush, another
+	 * flush would find nothing to wait for; cleared after it, a write that
+	 * landed meanwhile would be forgotten.
 	 */
-	atomic_uint_least64_t written, stable;
+	atomic_uint_least64_t written, stable_data, stable;
 	/* Held while flushing; no lock is taken in it. */
 	pthread_mutex_t flushing;
 };
@@ -124,6 +125,7 @@ static struct ovl_fd *new_fd(struct ovl_fdcache *cache, int num)
 	fd->cache = cache;
 	fd->num = num;
 	atomic_init(&fd->written, 0);
+	atomic_init(&fd->stable_data, 0);
 	atomic_init(&fd->stable, 0);
 	pthread_mutex_init(&fd->flushing, NULL);
 	return fd;
@@ -163,6 +165,8 @@ static int sync_fd(int num, bool metadata)
 
 int ovl_fd_flush(struct ovl_fd *fd, bool metadata, bool always)
 {
+	atomic_uint_least64_t *stable =
+		metadata ? &fd->stable : &fd->stable_data;
 	struct ovl_fdcache *cache = fd->cache;
 	uint64_t written;
 	int ret = 0;
@@ -174,9 +178,11 @@ int ovl_fd_flush(struct ovl_fd *fd, bool metadata, bool always)
 	 */
 	pthread_mutex_lock(&fd->flushing);
 	written = atomic_load(&fd->written);
-	if (always || written != atomic_load(&fd->stable)) {
+	if (always || written != atomic_load(stable)) {
 		ret = sync_fd(fd->num, metadata);
 		if (ret == 0)
+			atomic_store(&fd->stable_data, written);
+		if (ret == 0 && metadata)
 			atomic_store(&fd->stable, written);
 		if (cache->flushed)
 			cache->flushed(cache->arg, ret);
@@ -191,7 +197,7 @@ static void close_fd(struct ovl_fd *fd)
 	struct ovl_fdcache *cache = fd->cache;
 
 	if (!fd->discard)
-		ovl_fd_flush(fd, false, false);
+		ovl_fd_flush(fd, true, false);
 	free_fd(fd);
 	atomic_fetch_sub(&cache->count, 1);
 }
@@ -282,7 +288,7 @@ static bool evict(struct ovl_fdcache *cache, bool may_wait)
 		return false;
 	written = atomic_load(&fd->written);
 	if (is_dirty(fd))
-		failed = ovl_fd_flush(fd, false, false) < 0;
+		failed = ovl_fd_flush(fd, true, false) < 0;
 
 	pthread_mutex_lock(&fd->shard->lock);
 	/* What failed has been told; but there may be new users and writes. */
@@ -390,7 +396,7 @@ void ovl_fdslot_clear(struct ovl_fdcache *cache, struct ovl_fdslot *slot,
 	add_user(fd);
 	if (!discard && is_dirty(fd)) {
 		pthread_mutex_unlock(&shard->lock);
-		ovl_fd_flush(fd, false, false);
+		ovl_fd_flush(fd, true, false);
 		pthread_mutex_lock(&shard->lock);
 	}
 	fd->discard |= discard;

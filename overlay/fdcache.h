@@ -81,9 +81,10 @@ int ovl_fd_num(const struct ovl_fd *fd);
 void ovl_fd_set_dirty(struct ovl_fd *fd);
 
 /*
- * fdatasync, or fsync where `metadata`, if it is dirty (`always`: even if not).
- * Blocks; flushes of one descriptor take turns. 0 or -errno; after a failure it
- * stays dirty. A write that lands while it runs leaves it dirty.
+ * fsync where `metadata`, if it is dirty (`always`: even if not); else fdatasync,
+ * if there is data to flush, which leaves it dirty. Blocks; flushes of one
+ * descriptor take turns. 0 or -errno; after a failure it stays dirty. A write that
+ * lands while it runs leaves it dirty.
  */
 int ovl_fd_flush(struct ovl_fd *fd, bool metadata, bool always);
 

@@ -292,6 +292,27 @@ END_TEST
 
 /* ---- dirty ones ---------------------------------------------------------- */
 
+START_TEST(attributes_stay_to_be_flushed_when_data_alone_were)
+{
+	struct ovl_fdslot slot = { 0 };
+	struct ovl_fd *fd;
+
+	open_cache(4);
+	fd = fill(&slot);
+	ovl_fd_set_dirty(fd);
+	ck_assert_int_eq(ovl_fd_flush(fd, false, false), 0);
+	ck_assert_int_eq(ovl_fd_flush(fd, false, false), 0);
+	ck_assert_uint_eq(fdatasyncs, 1);
+	ck_assert(ovl_fdslot_dirty(cache, &slot));
+	ck_assert_int_eq(ovl_fd_flush(fd, true, false), 0);
+	ck_assert_uint_eq(fsyncs, 1);
+	ck_assert(!ovl_fdslot_dirty(cache, &slot));
+	ovl_fd_unref(cache, fd);
+	ovl_fdslot_clear(cache, &slot, false);
+	close_cache();
+}
+END_TEST
+
 START_TEST(a_flush_makes_a_dirty_descriptor_clean)
 {
 	struct ovl_fdslot slot = { 0 };
@@ -303,13 +324,15 @@ START_TEST(a_flush_makes_a_dirty_descriptor_clean)
 	ck_assert_uint_eq(told.flushes, 0); /* nothing to flush */
 	ovl_fd_set_dirty(fd);
 	ck_assert(ovl_fdslot_dirty(cache, &slot));
-	ck_assert_int_eq(ovl_fd_flush(fd, false, false), 0);
+	ck_assert_int_eq(ovl_fd_flush(fd, true, false), 0);
 	ck_assert(!ovl_fdslot_dirty(cache, &slot));
-	ck_assert_uint_eq(fdatasyncs, 1);
-	ck_assert_int_eq(ovl_fd_flush(fd, false, false), 0);
-	ck_assert_uint_eq(fdatasyncs, 1);
-	ck_assert_int_eq(ovl_fd_flush(fd, true, true), 0);
 	ck_assert_uint_eq(fsyncs, 1);
+	ck_assert_int_eq(ovl_fd_flush(fd, true, false), 0);
+	ck_assert_int_eq(ovl_fd_flush(fd, false, false), 0);
+	ck_assert_uint_eq(fsyncs, 1);
+	ck_assert_uint_eq(fdatasyncs, 0);
+	ck_assert_int_eq(ovl_fd_flush(fd, true, true), 0);
+	ck_assert_uint_eq(fsyncs, 2);
 	ck_assert_uint_eq(told.flushes, 2);
 	ck_assert_uint_eq(told.failures, 0);
 	ovl_fd_unref(cache, fd);
@@ -327,11 +350,11 @@ START_TEST(a_flush_that_fails_is_told_and_leaves_it_dirty)
 	fd = fill(&slot);
 	ovl_fd_set_dirty(fd);
 	sync_errno = EIO;
-	ck_assert_int_eq(ovl_fd_flush(fd, false, false), -EIO);
+	ck_assert_int_eq(ovl_fd_flush(fd, true, false), -EIO);
 	ck_assert(ovl_fdslot_dirty(cache, &slot));
 	ck_assert_int_eq(told.last, -EIO);
 	sync_errno = 0;
-	ck_assert_int_eq(ovl_fd_flush(fd, false, false), 0);
+	ck_assert_int_eq(ovl_fd_flush(fd, true, false), 0);
 	ck_assert(!ovl_fdslot_dirty(cache, &slot));
 	ovl_fd_unref(cache, fd);
 	clear_all(&slot, 1);
@@ -348,7 +371,7 @@ START_TEST(a_write_that_lands_during_a_flush_leaves_it_dirty)
 	fd = fill(&slot);
 	ovl_fd_set_dirty(fd);
 	write_in_sync = fd;
-	ck_assert_int_eq(ovl_fd_flush(fd, false, false), 0);
+	ck_assert_int_eq(ovl_fd_flush(fd, true, false), 0);
 	write_in_sync = NULL;
 	ck_assert(ovl_fdslot_dirty(cache, &slot));
 	ovl_fd_unref(cache, fd);
@@ -373,7 +396,7 @@ START_TEST(who_may_not_wait_passes_over_dirty_ones)
 	/* Who may wait flushes and closes it. */
 	fill_idle(&slots[3], false);
 	ck_assert_ptr_null(slots[0].held);
-	ck_assert_uint_eq(fdatasyncs, 1);
+	ck_assert_uint_eq(fsyncs, 1);
 	ck_assert_uint_eq(told.flushes, 1);
 	clear_all(slots, 4);
 	close_cache();
@@ -540,6 +563,7 @@ START_TEST(discarding_flushes_nothing)
 	ovl_fdslot_clear(cache, &slot, true);
 	ovl_fd_unref(cache, fd);
 	ck_assert_uint_eq(told.flushes, 0);
+	ck_assert_uint_eq(fsyncs, 0);
 	ck_assert_uint_eq(fdatasyncs, 0);
 	close_cache();
 }
@@ -563,6 +587,8 @@ int main(void)
 	tcase_add_test(tcase, what_was_used_longest_ago_is_closed_first);
 	tcase_add_test(tcase, old_ones_go_before_new_ones_dirty_or_clean);
 	tcase_add_test(tcase, a_descriptor_in_use_is_never_closed);
+	tcase_add_test(tcase,
+	               attributes_stay_to_be_flushed_when_data_alone_were);
 	tcase_add_test(tcase, a_flush_makes_a_dirty_descriptor_clean);
 	tcase_add_test(tcase, a_flush_that_fails_is_told_and_leaves_it_dirty);
 	tcase_add_test(tcase,
