@@ -130,41 +130,60 @@ static int set_size(struct ovl *fs, struct ovl_node *node, uint64_t size)
 		return err;
 	if (ftruncate(ovl_fd_num(fd), size))
 		err = -errno;
+	ovl_fd_unref(fs->tree.fds, fd);
+	return err;
+}
+
+/* A file, with what else there is to be flushed of it. */
+static int flush_file(struct ovl *fs, struct ovl_node *node)
+{
+	struct ovl_fd *fd;
+	int err;
+
+	err = ovl_file_fd(node, true, &fd);
+	if (err)
+		return err;
 	ovl_flush_owed(fs, fd); /* only now: a flush before would not count */
-	if (!err)
-		err = ovl_flush_file(fs, fd, true);
+	err = ovl_flush_file(fs, fd, true);
 	ovl_fd_unref(fs->tree.fds, fd);
 	return err;
 }
 
 /*
  * Attributes of what cannot be opened reach the disk with the directory's; where
- * they are in an override, what has that, open as `num`, is flushed.
+ * they are in an override, what has that is flushed.
  */
-static int flush_attrs(struct ovl *fs, struct ovl_node *node, int num)
+static int flush_other(struct ovl *fs, struct ovl_node *node)
 {
 	struct ovl_node *in =
 		node->dir ? ovl_node_ref(node) : ovl_node_parent(node);
 	struct ovl_fd *fd;
-	int err;
+	int err, num;
 
-	if (S_ISREG(node->type)) {
-		err = ovl_file_fd(node, true, &fd);
-		if (!err)
-			ovl_flush_owed(fs, fd);
-		if (!err)
-			err = ovl_flush_file(fs, fd, true);
-	} else {
-		err = in ? ovl_dir_fd(in, 0, true, &fd) : -ESTALE;
-		if (!err)
-			err = ovl_flush_object(fs, ovl_fd_num(fd));
-	}
-	if (!err)
+	err = in ? ovl_dir_fd(in, 0, true, &fd) : -ESTALE;
+	if (!err) {
+		num = ovl_fd_num(fd);
+		err = ovl_flush_changes(fs, &num, 1);
 		ovl_fd_unref(fs->tree.fds, fd);
+	}
 	ovl_node_unref(in);
-	if (!err && !S_ISREG(node->type) && !node->dir)
-		err = ovl_flush_marks(fs, num);
+	if (err || node->dir)
+		return err;
+	num = ovl_node_open_path(node);
+	if (num < 0)
+		return num;
+	err = ovl_flush_marks(fs, num);
+	close(num);
 	return err;
+}
+
+/* A file's data are not meant: whoever wants those to be stable will say so. */
+static int flush_attrs(struct ovl *fs, struct ovl_node *node)
+{
+	if (ovl_flush_is_for_all(fs))
+		return ovl_flush_changes(fs, NULL, 0);
+	return S_ISREG(node->type) ? flush_file(fs, node)
+	                           : flush_other(fs, node);
 }
 
 static bool sets_more_than_size(const struct ovl_setattr *set)
@@ -174,22 +193,30 @@ static bool sets_more_than_size(const struct ovl_setattr *set)
 	       set->set_mtime != OVL_TIME_KEEP;
 }
 
-static int set_upper(struct ovl *fs, struct ovl_node *node,
-                     const struct ovl_setattr *set)
+static int set_more(struct ovl *fs, struct ovl_node *node,
+                    const struct ovl_setattr *set)
 {
-	int err = 0, fd;
+	int fd = ovl_node_open_path(node), err;
 
-	if (set->has_size)
-		err = set_size(fs, node, set->size);
-	if (err || !sets_more_than_size(set))
-		return err;
-	fd = ovl_node_open_path(node);
 	if (fd < 0)
 		return fd;
 	err = ovl_attrs_apply(fs, fd, set);
-	if (!err && fs->sync == OVL_SYNC)
-		err = flush_attrs(fs, node, fd);
 	close(fd);
+	return err;
+}
+
+static int set_upper(struct ovl *fs, struct ovl_node *node,
+                     const struct ovl_setattr *set)
+{
+	bool more = sets_more_than_size(set);
+	int err = 0;
+
+	if (set->has_size)
+		err = set_size(fs, node, set->size);
+	if (!err && more)
+		err = set_more(fs, node, set);
+	if (!err && (set->has_size || more))
+		err = flush_attrs(fs, node);
 	return err;
 }
 

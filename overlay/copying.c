@@ -248,7 +248,7 @@ static int write_out(struct ovl_copying *copying,
 	                     SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
 	uint64_t end;
 
-	if (copying->fs->sync != OVL_SYNC || progress->at <= copying->at)
+	if (copying->fs->sync == OVL_VOLATILE || progress->at <= copying->at)
 		return 0;
 	sync_file_range(progress->to, (off_t)copying->at,
 	                (off_t)(progress->at - copying->at),

@@ -78,7 +78,7 @@ void ovl_copying_end(struct ovl_copying *copying, int err);
 /*
  * The step (ovl_copy_step_fn) of a copy's watch, `copying` being its argument.
  * -EINPROGRESS: too many large files are being copied, or the overlay is to be
- * closed. With OVL_SYNC, what was copied is written out as the copy goes on, so
+ * closed. But with OVL_VOLATILE, what was copied is written out as the copy goes on, so
  * that the flush at its end takes no longer than any other: -EIO, ...
  */
 int ovl_copying_step(void *copying, const struct ovl_copy_progress *progress);

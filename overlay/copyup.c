@@ -85,11 +85,17 @@ static int mark_copy(struct ovl *fs, struct ovl_node *node, int fd,
 	return err;
 }
 
-/* With its marks, lest a crash leave it under another identity. */
-static int flush_copy(struct ovl *fs, struct ovl_node *node, int fd)
+/*
+ * Before it is in place: its data, which no log has, lest a crash leave a file of
+ * zeros; and its marks, lest it leave it under another identity.
+ */
+static int flush_copy(struct ovl *fs, struct ovl_node *node, int fd,
+                      bool has_data)
 {
+	if (has_data)
+		return ovl_flush_data(fs, fd);
 	if (S_ISREG(node->type) || S_ISDIR(node->type))
-		return ovl_flush_object(fs, fd);
+		return ovl_flush_before(fs, fd);
 	return ovl_flush_marks(fs, fd);
 }
 
@@ -98,7 +104,7 @@ static int add_to_index(struct ovl *fs, struct ovl_node *node, int fd)
 	int err = ovl_index_add(fs->tree.index, node->id, fd);
 
 	if (!err)
-		err = ovl_flush_object(fs, ovl_index_dir(fs->tree.index));
+		err = ovl_flush_before(fs, ovl_index_dir(fs->tree.index));
 	return err;
 }
 
@@ -129,7 +135,9 @@ static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
 	if (!err)
 		err = mark_copy(fs, node, fd, real, attr.nlink, &indexed);
 	if (!err)
-		err = flush_copy(fs, node, fd);
+		err = flush_copy(fs, node, fd,
+		                 S_ISREG(node->type) && !*metacopy &&
+		                         attr.size > 0);
 	if (!err && indexed)
 		err = add_to_index(fs, node, fd);
 	/* The marks have moved the ctime. */
@@ -161,6 +169,7 @@ static struct ovl_node *add_node(struct ovl *fs, struct ovl_node *node,
 		.seen = ovl_node_shapes(dir, NULL),
 		.indexed =
 			!node->dir && ovl_index_has(fs->tree.index, node->id),
+		.copied_up = true,
 	};
 
 	if (metacopy) {
@@ -211,14 +220,11 @@ static int put_in_place(struct ovl *fs, struct ovl_node *node,
 		goto out;
 	}
 	put_back_times(ovl_fd_num(fd), &dir_attr);
-	err = ovl_flush_object(fs, ovl_fd_num(fd));
 	ovl_dir_note(dir, name, node->id.fileid, IFTODT(node->type));
 	ovl_node_reread(dir, true, NULL);
 	*upper = add_node(fs, node, dir, name, real, metacopy);
 	if (!*upper)
 		err = -ENOMEM;
-	else if (err)
-		ovl_node_unref(*upper);
 out:
 	ovl_fd_unref(fs->tree.fds, fd);
 	return err;
@@ -251,6 +257,45 @@ static int upper_place(struct ovl *fs, const struct job *what,
 	return err;
 }
 
+/*
+ * In a log that is in order, what has no data need not be flushed now: the change
+ * that it was copied up for is yet to come, and its flush is for both. A write may
+ * be an unstable one, and has none.
+ */
+static int settle(struct ovl *fs, const struct job *what,
+                  struct ovl_node *upper)
+{
+	if (ovl_flush_is_for_all(fs) &&
+	    (!S_ISREG(upper->type) || what->size == OVL_COPYUP_ATTRS))
+		return 0;
+	return ovl_flush_place(fs, upper);
+}
+
+/* The copy `tmp` is put into place, and nobody is kept waiting for the flush. */
+static int install(struct ovl *fs, const struct job *what, struct ovl_node *dir,
+                   const char *name, const char *tmp,
+                   const struct ovl_real *real, bool metacopy,
+                   struct ovl_node **upper)
+{
+	struct ovl_node *placed = NULL;
+	int err;
+
+	pthread_mutex_lock(&dir->dir->change);
+	err = put_in_place(fs, what->node, dir, name, tmp, real, metacopy,
+	                   &placed);
+	pthread_mutex_unlock(&dir->dir->change);
+	if (err) {
+		ovl_upper_discard(fs, tmp, real);
+		return err;
+	}
+	err = settle(fs, what, placed);
+	if (err)
+		ovl_node_unref(placed);
+	else
+		*upper = placed;
+	return err;
+}
+
 static int copy(struct ovl *fs, const struct job *what,
                 struct ovl_copying *copying, struct ovl_node **upper)
 {
@@ -268,14 +313,8 @@ static int copy(struct ovl *fs, const struct job *what,
 	ovl_workdir_name(fs->workdir, tmp);
 	err = make_copy(fs, what->node, what->size, copying, tmp, &real,
 	                &metacopy);
-	if (!err) {
-		pthread_mutex_lock(&dir->dir->change);
-		err = put_in_place(fs, what->node, dir, name, tmp, &real,
-		                   metacopy, upper);
-		pthread_mutex_unlock(&dir->dir->change);
-		if (err)
-			ovl_upper_discard(fs, tmp, &real);
-	}
+	if (!err)
+		err = install(fs, what, dir, name, tmp, &real, metacopy, upper);
 	if (!err)
 		atomic_fetch_add(&fs->copyups, 1);
 	ovl_node_unref(dir);

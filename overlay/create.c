@@ -48,12 +48,13 @@ static const struct ovl_setattr set_nothing;
 
 /*
  * A descriptor of the new object: O_RDWR of a file, or a placeholder for what is
- * none, and O_PATH of all else.
+ * none, O_RDONLY of a directory, and O_PATH of all else.
  */
 static int make_object(struct ovl *fs, const char *tmp,
                        const struct making *making)
 {
 	int work = ovl_workdir_tmp(fs->workdir), fd, err;
+	int flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
 	mode_t type = making->type;
 
 	if (ovl_override_replaces(&fs->upper, type))
@@ -65,6 +66,7 @@ static int make_object(struct ovl *fs, const char *tmp,
 		return fd < 0 ? -errno : fd;
 	case S_IFDIR:
 		err = mkdirat(work, tmp, 0700);
+		flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 		break;
 	case S_IFLNK:
 		err = symlinkat(making->target, work, tmp);
@@ -74,7 +76,7 @@ static int make_object(struct ovl *fs, const char *tmp,
 	}
 	if (err)
 		return -errno;
-	fd = openat(work, tmp, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	fd = openat(work, tmp, flags);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -176,6 +178,16 @@ static int mark(struct ovl *fs, int fd, const struct making *making)
 	return 0;
 }
 
+/*
+ * Whether the new object is to be flushed by itself, too. If so, after it has got
+ * its name, with the directory: it has no data, and in any log its name comes after
+ * itself. Before, the flush would be for nobody else, with the directory locked.
+ */
+static bool needs_own_flush(const struct ovl *fs, mode_t type)
+{
+	return !ovl_flush_is_for_all(fs) && (S_ISREG(type) || S_ISDIR(type));
+}
+
 /* Make it under the name `tmp`, and tell how it looks. */
 static int prepare(struct ovl_edit *edit, const struct ovl_caller *caller,
                    const struct making *making, const char *tmp,
@@ -191,13 +203,13 @@ static int prepare(struct ovl_edit *edit, const struct ovl_caller *caller,
 		err = mark(fs, fd, making);
 	if (!err)
 		err = dress(edit, fd, caller, making);
-	if (!err && S_ISREG(making->type))
-		err = ovl_flush_object(fs, fd);
-	else if (!err && !S_ISDIR(making->type))
+	if (!err && !S_ISREG(making->type) && !S_ISDIR(making->type))
 		err = ovl_flush_marks(fs, fd);
 	if (!err)
 		err = ovl_layer_look(&fs->upper, fd, "", real);
-	if (fd >= 0)
+	if (!err && needs_own_flush(fs, making->type))
+		edit->made = fd;
+	else if (fd >= 0)
 		close(fd);
 	/* It may be there though it could not be opened. */
 	if (err)
@@ -356,7 +368,11 @@ static int check_verifier(struct ovl *fs, struct ovl_node *node,
 	n = ovl_xattr_get(&fs->upper, fd, OVL_XATTR_VERIFIER, &kept,
 	                  sizeof(kept));
 	close(fd);
-	return n == sizeof(kept) && kept == verifier ? 0 : -EEXIST;
+	if (n != sizeof(kept) || kept != verifier)
+		return -EEXIST;
+	/* The first one may still wait for its flush, or have been killed. */
+	ovl_flush_placed(node);
+	return ovl_flush_place(fs, node);
 }
 
 /* An existing file serves as well, cut if that was asked for. */

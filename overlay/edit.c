@@ -58,6 +58,7 @@ int ovl_edit_open(struct ovl_edit *edit, struct ovl *fs, struct ovl_node *dir,
 	edit->dir = upper;
 	edit->fd = fd;
 	edit->change = ovl_change_start(change, &edit->unasked);
+	edit->made = -1;
 	edit->locked = false;
 	return 0;
 }
@@ -91,17 +92,53 @@ void ovl_edit_unlock(struct ovl_edit *edit)
 	edit->locked = false;
 }
 
-int ovl_edit_release(struct ovl_edit *edit, int err)
+/* What is to be flushed of it; returns how many of `fds` there are then. */
+static unsigned list_changed(const struct ovl_edit *edit, int *fds, unsigned n)
 {
 	if (!edit->fs)
-		return err;
-	ovl_edit_unlock(edit);
-	if (!err)
-		err = ovl_flush_object(edit->fs, ovl_fd_num(edit->fd));
+		return n;
+	/* In this order, for filesystems that have no log at all. */
+	if (edit->made >= 0)
+		fds[n++] = edit->made;
+	fds[n++] = ovl_fd_num(edit->fd);
+	return n;
+}
+
+static void let_go(struct ovl_edit *edit)
+{
+	if (!edit->fs)
+		return;
+	if (edit->made >= 0)
+		close(edit->made);
 	ovl_fd_unref(edit->fs->tree.fds, edit->fd);
 	ovl_node_unref(edit->dir);
 	edit->fs = NULL;
+}
+
+/*
+ * No lock is held here: those who change the same directory meanwhile join the
+ * next batch, all together.
+ */
+int ovl_edit_release_both(struct ovl_edit *a, struct ovl_edit *b, int err)
+{
+	int fds[OVL_BATCH_OBJECTS];
+	unsigned n;
+
+	ovl_edit_unlock(a);
+	ovl_edit_unlock(b);
+	n = list_changed(b, fds, list_changed(a, fds, 0));
+	if (!err && n)
+		err = ovl_flush_changes((a->fs ? a : b)->fs, fds, n);
+	let_go(a);
+	let_go(b);
 	return err;
+}
+
+int ovl_edit_release(struct ovl_edit *edit, int err)
+{
+	struct ovl_edit none = OVL_EDIT_NONE;
+
+	return ovl_edit_release_both(edit, &none, err);
 }
 
 int ovl_edit_covers(struct ovl_edit *edit, const char *name, bool *covers)

@@ -15,6 +15,7 @@ struct ovl_edit {
 	struct ovl_fd *fd;    /* of that */
 	struct ovl_change *change;
 	struct ovl_change unasked; /* where the caller wants none */
+	int made;                  /* the new object, to be flushed; or -1 */
 	bool locked;
 };
 
@@ -49,10 +50,13 @@ int ovl_edit_lock(struct ovl_edit *edit);
 void ovl_edit_unlock(struct ovl_edit *edit);
 
 /*
- * Unlock, where it is locked, bring the directory to stable storage unless
- * `err`, and let go. Returns `err`, or what the flush said.
+ * Unlock, where it is locked, bring the directory and what was made in it to
+ * stable storage unless `err`, and let go. Returns `err`, or what the flush said.
  */
 int ovl_edit_release(struct ovl_edit *edit, int err);
+
+/* The same of two at once; each may be on none. */
+int ovl_edit_release_both(struct ovl_edit *a, struct ovl_edit *b, int err);
 
 /* Whether the directory below it has that name, so that a whiteout is needed. */
 int ovl_edit_covers(struct ovl_edit *edit, const char *name, bool *covers);

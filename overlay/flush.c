@@ -5,9 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
 
+#include "overlay/dir.h"
+#include "overlay/file.h"
 #include "overlay/overlay.h"
 #include "overlay/xattr.h"
 
@@ -20,12 +23,38 @@ static void fail_verifier(struct ovl *fs, int err)
 	        strerrorname_np(-err));
 }
 
-int ovl_flush_object(struct ovl *fs, int fd)
+static int flush_now(struct ovl *fs, int fd)
 {
-	if (fs->sync != OVL_SYNC)
-		return 0;
-	atomic_fetch_add(&fs->flushes, 1);
-	return fsync(fd) ? -errno : 0;
+	int err = fsync(fd) ? -errno : 0;
+
+	ovl_flush_heard(fs, err);
+	return err;
+}
+
+int ovl_flush_changes(struct ovl *fs, const int *fds, unsigned n)
+{
+	return fs->sync == OVL_SYNC ? ovl_batch_flush(&fs->batch, fds, n) : 0;
+}
+
+bool ovl_flush_is_for_all(const struct ovl *fs)
+{
+	return fs->sync != OVL_SYNC || fs->batch.way == OVL_BATCH_IN_ORDER;
+}
+
+/* Whether order on disk has to be brought about by flushes. */
+static bool needs_order(const struct ovl *fs)
+{
+	return fs->sync != OVL_VOLATILE && fs->batch.way != OVL_BATCH_IN_ORDER;
+}
+
+int ovl_flush_before(struct ovl *fs, int fd)
+{
+	return needs_order(fs) ? flush_now(fs, fd) : 0;
+}
+
+int ovl_flush_data(struct ovl *fs, int fd)
+{
+	return fs->sync != OVL_VOLATILE ? flush_now(fs, fd) : 0;
 }
 
 /* What carries the marks, open for a flush; -ENOENT: it has none. */
@@ -49,15 +78,59 @@ int ovl_flush_marks(struct ovl *fs, int fd)
 {
 	int num, err;
 
-	if (fs->sync != OVL_SYNC || !fs->standins)
+	if (!needs_order(fs) || !fs->standins)
 		return 0;
 	num = open_carrier(fs, fd);
 	if (num < 0)
 		return num == -ENOENT ? 0 : num;
-	err = ovl_flush_object(fs, num);
+	err = flush_now(fs, num);
 	close(num);
 	if (!err)
-		err = ovl_flush_object(fs, ovl_standins_dir(fs->standins));
+		err = flush_now(fs, ovl_standins_dir(fs->standins));
+	return err;
+}
+
+/* The directory that it stands in; and itself, whose marks say what it is. */
+static int flush_both(struct ovl *fs, struct ovl_node *node)
+{
+	struct ovl_node *dir = ovl_node_parent(node);
+	struct ovl_fd *fd = NULL, *dir_fd = NULL;
+	int fds[2], err;
+	unsigned n = 0;
+
+	err = dir ? ovl_dir_fd(dir, 0, true, &dir_fd) : -ESTALE;
+	if (!err && S_ISREG(node->type))
+		err = ovl_file_fd(node, true, &fd);
+	if (!err) {
+		if (fd)
+			fds[n++] = ovl_fd_num(fd);
+		fds[n++] = ovl_fd_num(dir_fd);
+		err = ovl_flush_changes(fs, fds, n);
+	}
+	if (fd)
+		ovl_fd_unref(fs->tree.fds, fd);
+	if (dir_fd)
+		ovl_fd_unref(fs->tree.fds, dir_fd);
+	ovl_node_unref(dir);
+	return err;
+}
+
+void ovl_flush_placed(struct ovl_node *node)
+{
+	atomic_fetch_add(&node->placed, 1);
+}
+
+int ovl_flush_place(struct ovl *fs, struct ovl_node *node)
+{
+	unsigned placed = atomic_load(&node->placed);
+	int err;
+
+	if (fs->sync != OVL_SYNC || atomic_load(&node->settled) == placed)
+		return 0;
+	err = ovl_flush_is_for_all(fs) ? ovl_flush_changes(fs, NULL, 0)
+	                               : flush_both(fs, node);
+	if (!err)
+		atomic_store(&node->settled, placed);
 	return err;
 }
 

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "overlay/batch.h"
 #include "overlay/copying.h"
 #include "overlay/layer.h"
 #include "overlay/tree.h"
@@ -47,6 +48,7 @@ struct ovl {
 	pthread_mutex_t overriding[OVL_OVERRIDE_LOCKS];
 
 	struct ovl_copies copies; /* under way */
+	struct ovl_batch batch;   /* of flushes; where there is an upper */
 
 	atomic_uint_fast64_t verifier; /* of unstable writes */
 	atomic_uint_fast64_t copyups, copied_bytes, flushes;

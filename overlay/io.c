@@ -163,6 +163,18 @@ static int strip_setid(struct ovl *fs, const struct ovl_caller *caller, int fd,
 	return set.mode != attr->mode ? ovl_attrs_apply(fs, fd, &set) : 0;
 }
 
+/*
+ * Make stable what has been written: in the file, and the file in its place. `fd`
+ * may be NULL: a descriptor that was closed since was flushed then.
+ */
+static int flush_written(struct ovl *fs, struct ovl_node *node,
+                         struct ovl_fd *fd, bool metadata)
+{
+	int err = fd ? ovl_flush_file(fs, fd, metadata) : 0;
+
+	return err ? err : ovl_flush_place(fs, node);
+}
+
 static ssize_t write_upper(struct ovl *fs, const struct ovl_caller *caller,
                            struct ovl_node *node, const void *data,
                            size_t count, uint64_t offset,
@@ -182,7 +194,7 @@ static ssize_t write_upper(struct ovl *fs, const struct ovl_caller *caller,
 	n = err ? err : write_all(ovl_fd_num(fd), data, count, offset);
 	ovl_flush_owed(fs, fd); /* only now: a flush before would not count */
 	if (n > 0 && stable != OVL_UNSTABLE) {
-		err = ovl_flush_file(fs, fd, stable == OVL_FILE_SYNC);
+		err = flush_written(fs, node, fd, stable == OVL_FILE_SYNC);
 		if (err)
 			n = err;
 	}
@@ -232,12 +244,28 @@ ssize_t ovl_write(struct ovl *fs, const struct ovl_caller *caller,
 	return n;
 }
 
+/*
+ * The whole file, whatever the range: only the whole of it has a system call, and
+ * data that is written out now need not be later. Its attributes too (RFC 1813,
+ * 3.3.21, means fsync): another client may have cached the data that was there
+ * before, and a crash must not bring back the mtime of that.
+ */
+static int commit_upper(struct ovl *fs, struct ovl_node *node)
+{
+	struct ovl_fd *fd = ovl_fdslot_get(node->tree->fds, &node->fd);
+	int err = flush_written(fs, node, fd, true);
+
+	if (fd)
+		ovl_fd_unref(node->tree->fds, fd);
+	return err;
+}
+
 int ovl_commit(struct ovl *fs, const struct ovl_caller *caller,
                struct ovl_node *node, uint64_t offset, uint64_t count,
                struct ovl_change *change)
 {
 	struct ovl_change ignored;
-	struct ovl_fd *fd;
+	struct ovl_node *now;
 	int err;
 
 	(void)offset;
@@ -250,18 +278,14 @@ int ovl_commit(struct ovl *fs, const struct ovl_caller *caller,
 		return err;
 	if (!caller->may_wait)
 		return -EAGAIN;
-	err = ovl_node_attr(node, fs->cache, true, &change->before);
+	now = ovl_find_current(fs, node);
+	err = ovl_node_attr(now, fs->cache, true, &change->before);
 	change->has_before = !err;
-	/* A descriptor that was closed since was flushed then. */
-	fd = node->tree->upper ? ovl_fdslot_get(node->tree->fds, &node->fd)
-	                       : NULL;
-	if (fd) {
-		err = ovl_flush_file(fs, fd, false);
-		ovl_fd_unref(node->tree->fds, fd);
-		if (err)
-			return err;
+	err = now->tree->upper ? commit_upper(fs, now) : 0;
+	if (!err) {
+		err = ovl_node_attr(now, fs->cache, true, &change->after);
+		change->has_after = !err;
 	}
-	err = ovl_node_attr(node, fs->cache, true, &change->after);
-	change->has_after = !err;
+	ovl_node_unref(now);
 	return err;
 }

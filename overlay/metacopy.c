@@ -48,7 +48,7 @@ static int fill(struct ovl_copying *copying, struct ovl_node *node, int from,
 	if (futimens(to, times) && !err)
 		err = -errno;
 	if (!err)
-		err = ovl_flush_object(fs, to);
+		err = ovl_flush_data(fs, to);
 	if (!err)
 		err = ovl_xattr_remove(&fs->upper, to, OVL_XATTR_METACOPY);
 	if (err) {
@@ -75,8 +75,11 @@ int ovl_metacopy_complete(struct ovl_node *node, uint64_t size,
 		err = fill(copying, node, ovl_fd_num(from.fd), ovl_fd_num(to),
 		           size);
 		if (!err) {
+			/* In this order: who sees that it has its data writes
+			 * to it, and what he writes is lost with them. */
+			ovl_flush_placed(node);
 			atomic_store(&node->metacopy, false);
-			err = ovl_flush_object(copying->fs, ovl_fd_num(to));
+			err = ovl_flush_place(copying->fs, node);
 		}
 		ovl_fd_unref(node->tree->fds, to);
 	}
@@ -101,7 +104,7 @@ int ovl_metacopy_redirect(struct ovl *fs, struct ovl_node *node)
 		return err;
 	err = ovl_xattr_set_redirect(&fs->upper, ovl_fd_num(fd), redirect);
 	if (!err)
-		err = ovl_flush_object(fs, ovl_fd_num(fd));
+		err = ovl_flush_before(fs, ovl_fd_num(fd));
 	ovl_fd_unref(node->tree->fds, fd);
 	return err;
 }

@@ -189,6 +189,8 @@ struct ovl_node *ovl_node_new(struct ovl_tree *tree,
 	node->extra_links = spec->extra_links;
 	node->data_used = spec->data_used;
 	atomic_init(&node->metacopy, spec->metacopy);
+	atomic_init(&node->placed, spec->copied_up);
+	atomic_init(&node->settled, 0);
 	pthread_mutex_init(&node->lock, NULL);
 	if (fill(node, spec)) {
 		node_free(node);

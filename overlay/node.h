@@ -11,7 +11,8 @@
  *                                 nothing of an overlay's, after 3 as well
  *   3. struct ovl_tree.moving
  *   4. struct ovl_node.lock       an upper node before the stack's
- *   5. a tree's shard, the map's, the descriptor cache's, the walk's
+ *   5. a tree's shard, the map's, the descriptor cache's, the walk's,
+ *      the batch's
  * Of these only 1 to 3 are held while waiting for a disk; and one of struct
  * ovl.overriding, inside which nothing is locked.
  */
@@ -81,6 +82,9 @@ struct ovl_node {
 	struct ovl_dir *dir;   /* NULL but for a directory */
 	struct ovl_part *data; /* of a file whose data is elsewhere: where */
 	atomic_bool metacopy;  /* an upper file without its data, for now */
+	/* How often it was put into place by copy-up, or got its data there, and
+	 * after how many of them that was flushed: see ovl_flush_place. */
+	atomic_uint placed, settled;
 	struct ovl_fdslot fd; /* of a regular file: O_RDONLY, O_RDWR if upper */
 	uint64_t ino;         /* in its layer */
 	uint64_t ino_generation;
@@ -134,7 +138,8 @@ struct ovl_node_spec {
 	const struct ovl_part *data; /* or NULL; copied */
 	uint64_t data_used;
 	uint32_t extra_links;
-	bool indexed; /* `parent` and `name` are only where it was seen */
+	bool copied_up; /* just now */
+	bool indexed;   /* `parent` and `name` are only where it was seen */
 	bool open_ended;
 	unsigned seen; /* ovl_node_shapes, from before it was looked for */
 };

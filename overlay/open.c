@@ -303,6 +303,8 @@ static int open_workdir(struct opening *o)
 	}
 	if (err)
 		return say(o, err, "workdir", path);
+	ovl_batch_init(&o->fs->batch, ovl_workdir_marker(o->fs->workdir),
+	               ovl_flush_heard, o->fs);
 	err = check_xattrs(o);
 	if (!err)
 		err = open_standins(o);
@@ -461,6 +463,8 @@ void ovl_close(struct ovl *fs)
 	if (fs->has_upper)
 		ovl_layer_release(&fs->upper);
 	ovl_standins_close(fs->standins);
+	if (fs->workdir)
+		ovl_batch_release(&fs->batch);
 	ovl_workdir_close(fs->workdir);
 	ovl_state_release(&fs->state);
 	pthread_mutex_destroy(&fs->rename);

@@ -57,7 +57,7 @@ enum ovl_cache {
 /* When a change is on stable storage (exports(5), overlayfs). */
 enum ovl_sync {
 	OVL_SYNC,     /* before its reply */
-	OVL_ASYNC,    /* some time */
+	OVL_ASYNC,    /* some time; what a crash leaves is consistent */
 	OVL_VOLATILE, /* never asked for */
 };
 

@@ -173,7 +173,7 @@ static int make_redirect(struct renaming *r, char *redirect)
 	return err == -ENAMETOOLONG ? -EXDEV : err;
 }
 
-/* On stable storage before the move: without it, what is below would be lost. */
+/* On disk no later than the move: without it, what is below would be lost. */
 static int set_redirect(struct renaming *r)
 {
 	char redirect[OVL_REDIRECT_SIZE];
@@ -187,7 +187,7 @@ static int set_redirect(struct renaming *r)
 		return fd;
 	err = ovl_xattr_set_redirect(&r->fs->upper, fd, redirect);
 	if (!err)
-		err = ovl_flush_object(r->fs, fd);
+		err = ovl_flush_before(r->fs, fd);
 	close(fd);
 	return err;
 }
@@ -465,8 +465,7 @@ int ovl_rename(struct ovl *fs, const struct ovl_caller *caller,
 		if (!one_dir)
 			pthread_mutex_unlock(&fs->rename);
 	}
-	err = ovl_edit_release(&r.from, err);
-	err = ovl_edit_release(&r.to, err);
+	err = ovl_edit_release_both(&r.from, &r.to, err);
 	if (one_dir)
 		*to_change = *from_change;
 out:

@@ -49,7 +49,7 @@ static int make_by_attribute(struct ovl *fs, const char *tmpname)
 		return fd;
 	err = ovl_xattr_set(&fs->upper, fd, OVL_XATTR_WHITEOUT, "y", 1);
 	if (!err)
-		err = ovl_flush_object(fs, fd);
+		err = ovl_flush_before(fs, fd);
 	close(fd);
 	if (err)
 		unlinkat(tmp, tmpname, 0);

@@ -147,6 +147,11 @@ int ovl_workdir_tmp(const struct ovl_workdir *workdir)
 	return workdir->tmp;
 }
 
+int ovl_workdir_marker(const struct ovl_workdir *workdir)
+{
+	return workdir->lock;
+}
+
 /* ---- temporary objects -------------------------------------------------- */
 
 /* tmp/ was emptied at the start, so counting is enough. */

@@ -32,6 +32,9 @@ void ovl_workdir_close(struct ovl_workdir *workdir); /* NULL is fine */
 int ovl_workdir_fd(const struct ovl_workdir *workdir);
 int ovl_workdir_tmp(const struct ovl_workdir *workdir);
 
+/* WORK/veneer/lock, open for writing; it is empty, and its times mean nothing. */
+int ovl_workdir_marker(const struct ovl_workdir *workdir);
+
 /* A name for tmp/ that nobody else has, for the life of this server. */
 #define OVL_TMPNAME_SIZE 24
 void ovl_workdir_name(struct ovl_workdir *workdir, char name[OVL_TMPNAME_SIZE]);

@@ -46,6 +46,7 @@ static void open_bounded(unsigned max_copies, unsigned max_waiting)
 	stage.max_copies = max_copies;
 	stage.max_waiting = max_waiting;
 	stage.log = note_line;
+	stage.sync = OVL_VOLATILE; /* there is no file to write out */
 	stage_open();
 }
 

@@ -59,21 +59,69 @@ static void change_all(bool each)
 	changed(remove_dir("", "dir"), each);
 }
 
+/* In each way, as the loop's index. */
 START_TEST(sync_flushes_every_change)
 {
 	tree_file("low/lower", "text");
 	stage.sync = OVL_SYNC;
 	stage_open();
+	fs->batch.way = _i;
 	change_all(true);
 }
 END_TEST
 
 START_TEST(async_flushes_none_of_them)
 {
+	tree_file("low/lower", ""); /* nothing to copy */
+	stage.sync = OVL_ASYNC;
+	stage_open();
+	fs->batch.way = OVL_BATCH_IN_ORDER;
+	change_all(false);
+}
+END_TEST
+
+/* Before it is in place: a crash would leave a file without its data. */
+START_TEST(async_flushes_what_is_copied_up)
+{
 	tree_file("low/lower", "text");
 	stage.sync = OVL_ASYNC;
 	stage_open();
-	change_all(false);
+	fs->batch.way = OVL_BATCH_IN_ORDER;
+	write_text("lower", "TEXT");
+	ck_assert_uint_eq(flushes(), 1);
+}
+END_TEST
+
+/* The same of what is in a metacopy's place. */
+START_TEST(async_flushes_data_that_are_copied_up_later)
+{
+	struct ovl_setattr mode = { .has_mode = true, .mode = 0600 };
+	struct ovl_node *node;
+
+	tree_file("low/lower", "text");
+	stage.sync = OVL_ASYNC;
+	stage.metacopy = true;
+	stage_open();
+	fs->batch.way = OVL_BATCH_IN_ORDER;
+	node = get("lower");
+	ck_assert_int_eq(ovl_setattr(fs, &root, node, &mode, NULL, NULL), 0);
+	ovl_node_unref(node);
+	ck_assert_uint_eq(flushes(), 0);
+	write_text("lower", "TEXT");
+	ck_assert_uint_eq(flushes(), 1);
+}
+END_TEST
+
+START_TEST(async_keeps_the_order_where_no_log_does)
+{
+	tree_mkdir("low/dir");
+	tree_file("low/dir/file", "text");
+	stage.sync = OVL_ASYNC;
+	stage_open();
+	fs->batch.way = OVL_BATCH_EACH;
+	counted = flushes();
+	/* The mark that says where it goes on below. */
+	changed(rename_name("", "dir", "", "moved"), true);
 }
 END_TEST
 
@@ -148,11 +196,112 @@ START_TEST(a_failure_changes_the_verifier_and_is_logged)
 }
 END_TEST
 
-START_TEST(an_objects_failure_is_told)
+/* Data that nobody has committed yet may be lost with it. */
+START_TEST(a_failure_of_any_flush_changes_the_verifier)
 {
+	uint64_t verifier;
+
 	stage.sync = OVL_SYNC;
 	stage_open();
-	ck_assert_int_eq(ovl_flush_object(fs, -1), -EBADF);
+	fs->batch.way = OVL_BATCH_EACH;
+	verifier = ovl_write_verifier(fs);
+	ck_assert_int_eq(ovl_flush_before(fs, -1), -EBADF);
+	ck_assert_uint_ne(ovl_write_verifier(fs), verifier);
+	verifier = ovl_write_verifier(fs);
+	ck_assert_int_eq(ovl_flush_data(fs, -1), -EBADF);
+	ck_assert_uint_ne(ovl_write_verifier(fs), verifier);
+	verifier = ovl_write_verifier(fs);
+	ck_assert_int_eq(ovl_flush_changes(fs, (int[]){ -1 }, 1), -EBADF);
+	ck_assert_uint_ne(ovl_write_verifier(fs), verifier);
+}
+END_TEST
+
+static uint64_t flushes_of_write(struct ovl_node *node, enum ovl_stable stable)
+{
+	uint64_t before = flushes();
+
+	ck_assert_int_eq(ovl_write(fs, &root, node, "text", 4, 0, stable, NULL),
+	                 4);
+	return flushes() - before;
+}
+
+static uint64_t flushes_of_commit(struct ovl_node *node)
+{
+	uint64_t before = flushes();
+
+	ck_assert_int_eq(ovl_commit(fs, &root, node, 0, 0, NULL), 0);
+	return flushes() - before;
+}
+
+START_TEST(a_write_is_flushed_as_far_as_was_asked)
+{
+	struct ovl_node *node;
+
+	tree_file("up/file", "");
+	stage.sync = OVL_SYNC;
+	stage_open();
+	node = get("file");
+	ck_assert_uint_eq(flushes_of_write(node, OVL_UNSTABLE), 0);
+	ck_assert_uint_eq(flushes_of_write(node, OVL_DATA_SYNC), 1);
+	/* What belongs to the data, the times, has still to be. */
+	ck_assert_uint_eq(flushes_of_commit(node), 1);
+	ck_assert_uint_eq(flushes_of_commit(node), 0);
+	ck_assert_uint_eq(flushes_of_write(node, OVL_FILE_SYNC), 1);
+	ck_assert_uint_eq(flushes_of_commit(node), 0);
+	ovl_node_unref(node);
+}
+END_TEST
+
+START_TEST(but_for_sync_no_write_is_flushed)
+{
+	struct ovl_node *node;
+
+	tree_file("up/file", "");
+	stage.sync = _i;
+	stage_open();
+	node = get("file");
+	for (int stable = OVL_UNSTABLE; stable <= OVL_FILE_SYNC; stable++)
+		ck_assert_uint_eq(flushes_of_write(node, stable), 0);
+	ck_assert_uint_eq(flushes_of_commit(node), 0);
+	ovl_node_unref(node);
+	ck_assert_uint_eq(flushes(), 0);
+}
+END_TEST
+
+/* Another writes to what was copied up, and the copier has not flushed that yet. */
+START_TEST(what_is_written_is_stable_when_its_place_is)
+{
+	struct ovl_node *node;
+
+	tree_file("up/file", "");
+	stage.sync = OVL_SYNC;
+	stage_open();
+	fs->batch.way = _i;
+	node = get("file");
+	ovl_flush_placed(node);
+	ck_assert_uint_eq(flushes_of_write(node, OVL_UNSTABLE), 0);
+	ck_assert_uint_ge(flushes_of_write(node, OVL_DATA_SYNC), 2);
+	ck_assert_uint_eq(flushes_of_write(node, OVL_DATA_SYNC), 1);
+	ovl_flush_placed(node);
+	ck_assert_uint_ge(flushes_of_commit(node), 2);
+	ck_assert_uint_eq(flushes_of_commit(node), 0);
+	ovl_node_unref(node);
+}
+END_TEST
+
+START_TEST(a_copy_up_for_an_unstable_write_is_flushed)
+{
+	struct ovl_node *node;
+
+	tree_mkdir("low/dir");
+	tree_file("low/dir/file", "lower");
+	stage.sync = OVL_SYNC;
+	stage_open();
+	node = get("dir/file");
+	/* Its data, and then all there is of it. */
+	ck_assert_uint_ge(flushes_of_write(node, OVL_UNSTABLE), 2);
+	ck_assert_uint_eq(flushes_of_commit(node), 1);
+	ovl_node_unref(node);
 }
 END_TEST
 
@@ -161,12 +310,22 @@ int main(void)
 	Suite *suite = suite_create("flush");
 	TCase *tcase = tcase_create("flush");
 
-	tcase_add_test(tcase, sync_flushes_every_change);
+	tcase_add_loop_test(tcase, sync_flushes_every_change,
+	                    OVL_BATCH_IN_ORDER, OVL_BATCH_EACH + 1);
 	tcase_add_test(tcase, async_flushes_none_of_them);
+	tcase_add_test(tcase, async_flushes_what_is_copied_up);
+	tcase_add_test(tcase, async_flushes_data_that_are_copied_up_later);
+	tcase_add_test(tcase, async_keeps_the_order_where_no_log_does);
 	tcase_add_test(tcase, volatile_flushes_none_of_them);
 	tcase_add_test(tcase, what_is_owed_is_flushed_once);
 	tcase_add_test(tcase, a_descriptor_is_flushed_before_it_is_closed);
 	tcase_add_test(tcase, a_failure_changes_the_verifier_and_is_logged);
-	tcase_add_test(tcase, an_objects_failure_is_told);
+	tcase_add_test(tcase, a_failure_of_any_flush_changes_the_verifier);
+	tcase_add_test(tcase, a_write_is_flushed_as_far_as_was_asked);
+	tcase_add_loop_test(tcase, but_for_sync_no_write_is_flushed, OVL_ASYNC,
+	                    OVL_VOLATILE + 1);
+	tcase_add_loop_test(tcase, what_is_written_is_stable_when_its_place_is,
+	                    OVL_BATCH_IN_ORDER, OVL_BATCH_EACH + 1);
+	tcase_add_test(tcase, a_copy_up_for_an_unstable_write_is_flushed);
 	return stage_run(suite, tcase);
 }
