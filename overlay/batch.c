@@ -14,6 +14,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "overlay/sync.h"
+
 /* The inode that a journal has, where it is within its filesystem. */
 #define EXT4_JOURNAL_INO 8
 
@@ -86,10 +88,8 @@ static enum ovl_batch_way choose(int fd)
 
 /* ---- flushing ------------------------------------------------------------------ */
 
-static int heard(struct ovl_batch *batch, int ret)
+static int heard(struct ovl_batch *batch, int err)
 {
-	int err = ret < 0 ? -errno : 0;
-
 	batch->heard(batch->arg, err);
 	return err;
 }
@@ -102,9 +102,11 @@ static int heard(struct ovl_batch *batch, int ret)
  */
 static int flush_log(struct ovl_batch *batch)
 {
-	int ret = futimens(batch->marker, NULL);
+	int err = futimens(batch->marker, NULL) ? -errno : 0;
 
-	return heard(batch, ret ? ret : fsync(batch->marker));
+	if (!err)
+		err = ovl_sync_fd(batch->marker, OVL_SYNC_FILE);
+	return heard(batch, err);
 }
 
 static const struct object *find_same(const struct ovl_batch_member *first,
@@ -142,9 +144,12 @@ static void flush_each(struct ovl_batch *batch, struct ovl_batch_member *m)
 		for (unsigned i = 0; i < m->n; i++) {
 			struct object *object = &m->objects[i];
 
-			object->err = object->same
-			                      ? object->same->err
-			                      : heard(batch, fsync(object->fd));
+			object->err =
+				object->same
+					? object->same->err
+					: heard(batch,
+			                        ovl_sync_fd(object->fd,
+			                                    OVL_SYNC_FILE));
 			if (!m->err)
 				m->err = object->err;
 		}
@@ -161,7 +166,7 @@ static void flush(struct ovl_batch *batch, struct ovl_batch_member *first)
 		err = flush_log(batch);
 	} else if (count(first) > OVL_BATCH_EACH_MAX &&
 	           batch->way == OVL_BATCH_EACH_OR_ALL) {
-		err = heard(batch, syncfs(batch->marker));
+		err = heard(batch, ovl_sync_fd(batch->marker, OVL_SYNC_ALL));
 	} else {
 		flush_each(batch, first);
 		return;

@@ -12,6 +12,8 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
+#include "overlay/sync.h"
+
 #define SHARD_BITS 4
 #define SHARDS (1u << SHARD_BITS)
 /* How many one call closes at most: what other calls left is shared out. */
@@ -153,16 +155,6 @@ void ovl_fd_set_dirty(struct ovl_fd *fd)
 	atomic_fetch_add(&fd->written, 1);
 }
 
-static int sync_fd(int num, bool metadata)
-{
-	int ret;
-
-	do {
-		ret = metadata ? fsync(num) : fdatasync(num);
-	} while (ret < 0 && errno == EINTR);
-	return ret < 0 ? -errno : 0;
-}
-
 int ovl_fd_flush(struct ovl_fd *fd, bool metadata, bool always)
 {
 	atomic_uint_least64_t *stable =
@@ -179,7 +171,8 @@ int ovl_fd_flush(struct ovl_fd *fd, bool metadata, bool always)
 	pthread_mutex_lock(&fd->flushing);
 	written = atomic_load(&fd->written);
 	if (always || written != atomic_load(stable)) {
-		ret = sync_fd(fd->num, metadata);
+		ret = ovl_sync_fd(fd->num,
+		                  metadata ? OVL_SYNC_FILE : OVL_SYNC_DATA);
 		if (ret == 0)
 			atomic_store(&fd->stable_data, written);
 		if (ret == 0 && metadata)

@@ -12,6 +12,7 @@
 #include "overlay/dir.h"
 #include "overlay/file.h"
 #include "overlay/overlay.h"
+#include "overlay/sync.h"
 #include "overlay/xattr.h"
 
 static void fail_verifier(struct ovl *fs, int err)
@@ -25,7 +26,7 @@ static void fail_verifier(struct ovl *fs, int err)
 
 static int flush_now(struct ovl *fs, int fd)
 {
-	int err = fsync(fd) ? -errno : 0;
+	int err = ovl_sync_fd(fd, OVL_SYNC_FILE);
 
 	ovl_flush_heard(fs, err);
 	return err;
