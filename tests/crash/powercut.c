@@ -34,7 +34,13 @@
 #include "tests/unit/seed.h"
 
 #define CONNECTIONS 8
-#define OPTIONS "insecure,no_root_squash,"
+
+/* Of the export; each cut has others in turn. */
+static const char *const variants[] = {
+	"insecure,no_root_squash,metacopy=on",
+	"insecure,no_root_squash,metacopy=off",
+	"insecure,no_root_squash,userxattr",
+};
 
 /* XFS_IOC_GOINGDOWN, which ext4 has as EXT4_IOC_SHUTDOWN; and not to flush. */
 #define GOINGDOWN _IOR('X', 125, uint32_t)
@@ -200,17 +206,17 @@ static void cut_power(const char *top)
 
 /* ---- one cut -------------------------------------------------------------------- */
 
-/* Serve, load, cut, end. */
+/* Serve, load, cut, end. `flushed`: the log is flushed now and then, for sure. */
 static struct load *serve_until_cut(struct daemon *veneerd, const char *options,
-                                    uint64_t random)
+                                    bool flushed, uint64_t random)
 {
-	bool flushed = test_random(&random) % 2 || strstr(options, "async");
 	unsigned us = 20000 + test_random(&random) % 400000;
 	struct load *load = load_new(CONNECTIONS, random);
 	struct flusher flusher;
 
 	ck_assert_ptr_nonnull(load);
 	daemon_start(veneerd, options);
+	flushed = flushed || test_random(&random) % 2;
 	if (flushed)
 		start_flusher(&flusher, veneerd->top, random);
 	ck_assert_msg(load_start(load, veneerd->port, DAEMON_EXPORT),
@@ -272,21 +278,24 @@ static void assert_goes_on(struct crash_link *link)
 	crash_link_done(NFSPROC3_CREATE, &res);
 }
 
-static void cut(const char *options, unsigned number)
+static void cut(bool sync, unsigned number)
 {
 	uint64_t state = seed + number;
+	char options[128];
 	struct daemon *veneerd;
 	struct crash_link *link;
 	char why[RECOVERED_WHY];
 	struct load *load;
 
+	snprintf(options, sizeof(options), "%s,%s", variants[number % 3],
+	         sync ? "sync" : "async");
 	umask(0);
 	ck_assert(enter_namespace());
 	run("cp --sparse=always %1$s/image %1$s/copy.%2$d", images,
 	    (int)getpid());
 	veneerd = daemon_new();
 	mount_copy(veneerd->top);
-	load = serve_until_cut(veneerd, options, test_random(&state));
+	load = serve_until_cut(veneerd, options, !sync, test_random(&state));
 	say(load, number);
 	unmount(veneerd->top);
 
@@ -295,10 +304,10 @@ static void cut(const char *options, unsigned number)
 	assert_clean(veneerd);
 	link = crash_link_new(veneerd->port);
 	ck_assert_ptr_nonnull(link);
-	if (strstr(options, "async"))
+	if (!sync)
 		ck_assert_msg(recovered_some(link, load, DAEMON_EXPORT, why),
 		              "%s, cut %u: %s", used->name, number, why);
-	for (unsigned i = 0; i < CONNECTIONS && !strstr(options, "async"); i++)
+	for (unsigned i = 0; sync && i < CONNECTIONS; i++)
 		ck_assert_msg(recovered_all(link, load_worker(load, i), why),
 		              "%s, cut %u: %s", used->name, number, why);
 	assert_goes_on(link);
@@ -312,13 +321,13 @@ static void cut(const char *options, unsigned number)
 
 START_TEST(nothing_acknowledged_is_lost)
 {
-	cut(OPTIONS "sync", (unsigned)_i);
+	cut(true, (unsigned)_i);
 }
 END_TEST
 
 START_TEST(what_is_left_of_async_is_consistent)
 {
-	cut(OPTIONS "async", (unsigned)_i);
+	cut(false, (unsigned)_i);
 }
 END_TEST
 

@@ -37,14 +37,7 @@ static void teardown(void)
 
 static struct client *connect_to_it(void)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET,
-		                       .sin_port = htons(veneerd->port) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	ck_assert_int_eq(
-		connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	return client_new(fd);
+	return client_new(daemon_connect(veneerd));
 }
 
 static void assert_ended_well(int status)

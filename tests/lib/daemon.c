@@ -2,15 +2,18 @@
 
 #include "tests/lib/daemon.h"
 
+#include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -196,6 +199,20 @@ int daemon_end(struct daemon *daemon, int signal)
 	daemon->pid = 0;
 	ck_assert_int_eq(kill(pid, signal), 0);
 	return wait_for(pid);
+}
+
+int daemon_connect(const struct daemon *daemon)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_port = htons(daemon->port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_eq(
+		connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
 }
 
 int daemon_run(const char *const arguments[], char *text, size_t size)

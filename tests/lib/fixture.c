@@ -155,6 +155,7 @@ void fixture_start(struct fixture *fixture, const char *options, bool listen)
 	nfsd_options_init(o);
 	o->stats = fixture->stats;
 	o->max_memory = fixture->max_memory;
+	o->max_files = fixture->max_files;
 	o->addresses[o->naddresses++] = "127.0.0.1";
 	o->port = 0;
 	o->threads = 2;

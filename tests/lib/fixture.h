@@ -35,6 +35,7 @@ struct fixture {
 	struct nfsd_log log;
 	const char *stats; /* as the server's options: a test's to set */
 	uint64_t max_memory;
+	unsigned max_files;
 	struct nfsd_options options;
 	struct nfsd_server *server;
 	struct client *client;
