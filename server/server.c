@@ -24,10 +24,15 @@
 #define STOP_TIMEOUT_MS 5000
 
 /*
- * Threads for what may wait for a disk. Copy-ups of large files get half of them
- * at most, and calls that wait for one a quarter, so that all else goes on.
+ * Threads for what may wait for a disk, which is what they mostly do. Those that
+ * wait for a flush share it: the more there may be, the fewer flushes. Measured with
+ * 64 clients that make files on a disk of 8 ms a flush: 280 files a second with 16
+ * threads, 950 with 32, 1350 with 64. Copy-ups of large files, and calls that wait
+ * for one, get few of them, so that all else goes on.
  */
-#define WORKERS 16
+#define WORKERS 64
+#define MAX_COPIES 8 /* more are only in each other's way */
+#define MAX_WAITING 4
 
 /* Descriptors that are neither connections nor the overlay's cache. */
 #define OTHER_FILES 64
@@ -147,8 +152,8 @@ static int open_export(struct nfsd_server *server, char *why, size_t size)
 		.max_entries = options->max_entries,
 		.max_memory = server->memory.cache,
 		.max_files = max_files(options),
-		.max_copies = WORKERS / 2,
-		.max_waiting = WORKERS / 4,
+		.max_copies = MAX_COPIES,
+		.max_waiting = MAX_WAITING,
 		.log = nfsd_log_line,
 		.log_arg = server->log,
 	};
