@@ -6,11 +6,13 @@
 
 #include <check.h>
 #include <errno.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <time.h>
 
 #include "tests/lib/fixture.h"
@@ -162,14 +164,33 @@ static unsigned flushes_of(const char *what,
 	return n;
 }
 
+/* Elsewhere what is made has a flush of its own, and the directory alone is shared. */
+static bool shares_what_is_made(void)
+{
+	struct statfs fs;
+
+	ck_assert_int_eq(fstatfs(fixture->topfd, &fs), 0);
+	switch ((uint32_t)fs.f_type) {
+	case EXT4_SUPER_MAGIC:
+	case XFS_SUPER_MAGIC:
+	case BTRFS_SUPER_MAGIC:
+	case TMPFS_MAGIC:
+		return true;
+	default:
+		return false;
+	}
+}
+
 START_TEST(calls_in_flight_in_one_directory_share_their_flushes)
 {
+	unsigned made = (shares_what_is_made() ? 0 : CALLS) + CALLS / 2;
+
 	/* It is copied up, which is not what is counted. */
 	ck_assert_int_eq(call_create(fixture->client, "first"), NFS3_OK);
-	ck_assert_uint_le(flushes_of("CREATE", call_create), CALLS / 2);
+	ck_assert_uint_le(flushes_of("CREATE", call_create), made);
 	ck_assert_uint_le(flushes_of("RENAME", call_rename), CALLS / 2);
 	ck_assert_uint_le(flushes_of("REMOVE", call_remove), CALLS / 2);
-	ck_assert_uint_le(flushes_of("MKDIR", call_mkdir), CALLS / 2);
+	ck_assert_uint_le(flushes_of("MKDIR", call_mkdir), made);
 }
 END_TEST
 
