@@ -115,21 +115,32 @@ static void put_credential(struct client *client, unsigned char **p)
 		put(p, client->gids[i]);
 }
 
-static void send_all(int fd, const unsigned char *bytes, size_t len)
+static bool is_end(int err)
+{
+	return err == EPIPE || err == ECONNRESET;
+}
+
+/* False: the server has ended, and may. */
+static bool send_all(struct client *client, const unsigned char *bytes,
+                     size_t len)
 {
 	while (len > 0) {
-		ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
+		ssize_t n = send(client->fd, bytes, len, MSG_NOSIGNAL);
 
+		if (n < 0 && client->may_end && is_end(errno))
+			return false;
 		ck_assert_msg(n > 0, "send: %s", strerror(errno));
 		bytes += n;
 		len -= (size_t)n;
 	}
+	return true;
 }
 
-void client_send(struct client *client, uint32_t prog, uint32_t vers,
+bool client_send(struct client *client, uint32_t prog, uint32_t vers,
                  uint32_t proc, const void *args, size_t len)
 {
 	unsigned char *record = malloc(512 + len), *p = record + 4;
+	bool sent;
 
 	ck_assert_ptr_nonnull(record);
 	put(&p, ++client->xid);
@@ -149,24 +160,28 @@ void client_send(struct client *client, uint32_t prog, uint32_t vers,
 	p = record;
 	put(&p, LAST_FRAGMENT | (uint32_t)(len - 4));
 	if (client->datagram)
-		send_all(client->fd, p, len - 4);
+		sent = send_all(client, p, len - 4);
 	else
-		send_all(client->fd, record, len);
+		sent = send_all(client, record, len);
 	free(record);
+	return sent;
 }
 
 /* ---- receiving ---------------------------------------------------------- */
 
-static void receive_all(int fd, unsigned char *bytes, size_t len)
+static bool receive_all(struct client *client, unsigned char *bytes, size_t len)
 {
 	while (len > 0) {
-		ssize_t n = recv(fd, bytes, len, 0);
+		ssize_t n = recv(client->fd, bytes, len, 0);
 
+		if (client->may_end && (n == 0 || (n < 0 && is_end(errno))))
+			return false;
 		ck_assert_msg(n != 0, "connection closed");
 		ck_assert_msg(n > 0, "receive: %s", strerror(errno));
 		bytes += n;
 		len -= (size_t)n;
 	}
+	return true;
 }
 
 static uint32_t get(const unsigned char **p)
@@ -186,8 +201,8 @@ static size_t receive_datagram(int fd, unsigned char *record)
 	return (size_t)n;
 }
 
-/* A record of any number of fragments. */
-static size_t receive_record(int fd, unsigned char *record)
+/* A record of any number of fragments; 0: the server has ended, and may. */
+static size_t receive_record(struct client *client, unsigned char *record)
 {
 	uint32_t mark = 0;
 	size_t len = 0;
@@ -196,11 +211,13 @@ static size_t receive_record(int fd, unsigned char *record)
 		unsigned char header[4];
 		const unsigned char *p = header;
 
-		receive_all(fd, header, sizeof(header));
+		if (!receive_all(client, header, sizeof(header)))
+			return 0;
 		mark = get(&p);
 		ck_assert_uint_le(len + (mark & ~LAST_FRAGMENT),
 		                  CLIENT_MAX_BYTES);
-		receive_all(fd, record + len, mark & ~LAST_FRAGMENT);
+		if (!receive_all(client, record + len, mark & ~LAST_FRAGMENT))
+			return 0;
 		len += mark & ~LAST_FRAGMENT;
 	}
 	return len;
@@ -215,7 +232,11 @@ struct client_reply client_receive(struct client *client, uint32_t xid,
 	size_t len;
 
 	len = client->datagram ? receive_datagram(client->fd, record)
-	                       : receive_record(client->fd, record);
+	                       : receive_record(client, record);
+	if (client->may_end && len == 0) {
+		reply.lost = true;
+		return reply;
+	}
 	ck_assert_uint_ge(len, 20);
 	ck_assert_uint_eq(get(&p), xid);
 	ck_assert_uint_eq(get(&p), REPLY);
@@ -254,22 +275,25 @@ void *client_call_bytes(struct client *client, uint32_t prog, uint32_t vers,
                         uint32_t proc, const void *args, size_t len,
                         xdrproc_t decode, size_t size)
 {
-	struct client_result *result = calloc(1, sizeof(*result));
-	struct client_reply reply;
+	struct client_result *result;
+	struct client_reply reply = { 0 };
 	XDR xdr;
 
+	reply.lost = !client_send(client, prog, vers, proc, args, len);
+	if (!reply.lost)
+		reply = client_receive(client, client->xid, client->results);
+	if (reply.lost)
+		return NULL;
+	ck_assert_msg(!reply.denied && reply.stat == SUCCESS,
+	              "program %u procedure %u: %s, %u", prog, proc,
+	              reply.denied ? "denied" : "not done", reply.stat);
+	result = calloc(1, sizeof(*result));
 	ck_assert_ptr_nonnull(result);
 	result->decode = decode;
 	result->value = calloc(1, size == 0 ? 1 : size);
 	ck_assert_ptr_nonnull(result->value);
 	result->next = client->kept;
 	client->kept = result;
-
-	client_send(client, prog, vers, proc, args, len);
-	reply = client_receive(client, client->xid, client->results);
-	ck_assert_msg(!reply.denied && reply.stat == SUCCESS,
-	              "program %u procedure %u: %s, %u", prog, proc,
-	              reply.denied ? "denied" : "not done", reply.stat);
 	result->bytes = reply.len;
 	xdrmem_create(&xdr, client->results, (u_int)reply.len, XDR_DECODE);
 	ck_assert_msg(decode(&xdr, result->value),

@@ -3,8 +3,8 @@
  * encoded and decoded by the codecs of rpcgen.
  *
  * A call that cannot be sent, or whose reply does not come within seconds,
- * fails the test. What a reply decodes to belongs to the client, until
- * client_free.
+ * fails the test; unless the server may end meanwhile: then there is no result.
+ * What a reply decodes to belongs to the client, until client_free.
  *
  * The socket, `fd`, may be used directly to send what no client would.
  */
@@ -25,6 +25,7 @@ struct client_result;
 struct client {
 	int fd;
 	bool datagram;
+	bool may_end; /* the server: a test's to set */
 	uint32_t xid; /* of the last call */
 	/* The credential of the next call. */
 	uint32_t flavor; /* AUTH_SYS at first */
@@ -38,6 +39,7 @@ struct client {
 
 /* How a reply's header ends. */
 struct client_reply {
+	bool lost; /* the server has ended; nothing else is set */
 	bool denied;
 	uint32_t stat;      /* accept_stat, or reject_stat */
 	uint32_t low, high; /* of versions, or low: auth_stat */
@@ -51,8 +53,8 @@ void client_free(struct client *client); /* NULL is fine */
 /* The same user, or another, from the next call on. No groups. */
 void client_become(struct client *client, uint32_t uid, uint32_t gid);
 
-/* Send a call with these bytes of arguments. */
-void client_send(struct client *client, uint32_t prog, uint32_t vers,
+/* Send a call with these bytes of arguments. False: the server has ended. */
+bool client_send(struct client *client, uint32_t prog, uint32_t vers,
                  uint32_t proc, const void *args, size_t len);
 
 /*
@@ -68,7 +70,7 @@ bool client_is_closed(struct client *client);
 /*
  * One call from end to end, which the server must accept. `decode` must find
  * its results well-formed to the last byte. `size` is that of what it decodes
- * to.
+ * to. NULL: the server has ended, and whether it did what was asked is not known.
  */
 void *client_call(struct client *client, uint32_t prog, uint32_t vers,
                   uint32_t proc, xdrproc_t encode, const void *args,

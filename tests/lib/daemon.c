@@ -163,7 +163,8 @@ static void wait_until_ready(struct daemon *daemon, int log)
 	daemon->port = (uint16_t)atoi(found + strlen(ready));
 }
 
-void daemon_serve(struct daemon *daemon, const char *const arguments[])
+/* The log, which is the caller's to close. */
+static int begin(struct daemon *daemon, const char *const arguments[])
 {
 	char port[8];
 	const char *all[MAX_ARGUMENTS + 1] = { "-p", port, "-b", "127.0.0.1" };
@@ -177,6 +178,18 @@ void daemon_serve(struct daemon *daemon, const char *const arguments[])
 	}
 	all[n] = DAEMON_EXPORT;
 	daemon->pid = spawn(all, log);
+	return log;
+}
+
+void daemon_begin(struct daemon *daemon, const char *const arguments[])
+{
+	close(begin(daemon, arguments));
+}
+
+void daemon_serve(struct daemon *daemon, const char *const arguments[])
+{
+	int log = begin(daemon, arguments);
+
 	wait_until_ready(daemon, log);
 	close(log);
 }

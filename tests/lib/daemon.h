@@ -33,6 +33,9 @@ void daemon_start(struct daemon *daemon, const char *options);
  * NULL ends them. */
 void daemon_serve(struct daemon *daemon, const char *const arguments[]);
 
+/* The same, not waiting until it serves. */
+void daemon_begin(struct daemon *daemon, const char *const arguments[]);
+
 /* Send it a signal; the status (waitpid(2)) with which it ended, within seconds. */
 int daemon_end(struct daemon *daemon, int signal);
 
