@@ -259,10 +259,18 @@ int ovl_edit_link(struct ovl_edit *edit, struct ovl_node *node,
 int ovl_edit_link_lower(struct ovl_edit *edit, struct ovl_node *node,
                         const char *name)
 {
+	const struct ovl_attr *before = &edit->change->before;
+	const struct timespec times[2] = { before->atime, before->mtime };
+	int err;
+
 	if (!node || !node->indexed ||
 	    ovl_edit_upper_type(edit, name) != DT_UNKNOWN)
 		return 0;
-	return add_link(edit, node, name, true);
+	err = add_link(edit, node, name, true);
+	/* Nothing has happened that a client could see, nor may happen yet. */
+	if (!err && edit->change->has_before)
+		futimens(ovl_fd_num(edit->fd), times);
+	return err;
 }
 
 int ovl_edit_keep_count(struct ovl *fs, struct ovl_node *dir, const char *name,
