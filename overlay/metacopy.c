@@ -13,10 +13,12 @@
 #include "overlay/refresh.h"
 #include "overlay/xattr.h"
 
-/* Give back what space a copy has taken that came to nothing. */
+/* Give back what space a copy has taken that came to nothing; it had this size. */
 static void take_back(int fd, uint64_t size)
 {
-	if (!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, size))
+	if (!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+	               size) &&
+	    !ftruncate(fd, size))
 		return;
 	/* The data below counts, whatever becomes of this. */
 	if (!ftruncate(fd, 0) && ftruncate(fd, size))
@@ -45,6 +47,8 @@ static int fill(struct ovl_copying *copying, struct ovl_node *node, int from,
 		err = -errno;
 	times[0] = attr.atime;
 	times[1] = attr.mtime;
+	if (size < attr.size)
+		times[1].tv_nsec = UTIME_NOW; /* it shows already */
 	if (futimens(to, times) && !err)
 		err = -errno;
 	if (!err)
@@ -53,6 +57,7 @@ static int fill(struct ovl_copying *copying, struct ovl_node *node, int from,
 		err = ovl_xattr_remove(&fs->upper, to, OVL_XATTR_METACOPY);
 	if (err) {
 		take_back(to, attr.size);
+		times[1] = attr.mtime;
 		futimens(to, times);
 	}
 	return err;
