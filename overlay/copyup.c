@@ -125,6 +125,9 @@ static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
 	if (err)
 		return err;
 	*metacopy = wants_metacopy(fs, node, &attr, size);
+	/* What is cut shows as soon as the copy does. */
+	if (S_ISREG(node->type) && size < attr.size && !*metacopy)
+		clock_gettime(CLOCK_REALTIME_COARSE, &attr.mtime);
 	err = copy_object(node, &attr, size, *metacopy, copying, tmp, &fd);
 	if (err)
 		return err;
@@ -194,12 +197,26 @@ static void put_back_times(int dirfd, const struct ovl_attr *attr)
 	futimens(dirfd, times);
 }
 
-/* `dir` is the overlay's directory with an upper part, its `change` held. */
+/* Whatever has the name by now, a whiteout too, stays. */
+static int move_into_place(struct ovl *fs, const char *tmp, int dirfd,
+                           const char *name)
+{
+	if (renameat2(ovl_workdir_tmp(fs->workdir), tmp, dirfd, name,
+	              RENAME_NOREPLACE))
+		return errno == EEXIST ? -ENOENT : -errno;
+	return 0;
+}
+
+/*
+ * `dir` is the overlay's directory with an upper part, its `change` held. Once
+ * `placed`, the copy is there to stay, whatever fails then.
+ */
 static int put_in_place(struct ovl *fs, struct ovl_node *node,
                         struct ovl_node *dir, const char *name, const char *tmp,
                         const struct ovl_real *real, bool metacopy,
-                        struct ovl_node **upper)
+                        bool *placed, struct ovl_node **upper)
 {
+	struct ovl_node *fresh;
 	struct ovl_attr dir_attr;
 	struct ovl_fd *fd;
 	int err;
@@ -213,18 +230,18 @@ static int put_in_place(struct ovl *fs, struct ovl_node *node,
 		err = ovl_dir_fd(dir, 0, true, &fd);
 	if (err)
 		return err;
-	/* Whatever has the name by now, a whiteout too, stays. */
-	if (renameat2(ovl_workdir_tmp(fs->workdir), tmp, ovl_fd_num(fd), name,
-	              RENAME_NOREPLACE)) {
-		err = errno == EEXIST ? -ENOENT : -errno;
+	err = move_into_place(fs, tmp, ovl_fd_num(fd), name);
+	*placed = !err;
+	if (err)
 		goto out;
-	}
 	put_back_times(ovl_fd_num(fd), &dir_attr);
 	ovl_dir_note(dir, name, node->id.fileid, IFTODT(node->type));
 	ovl_node_reread(dir, true, NULL);
-	*upper = add_node(fs, node, dir, name, real, metacopy);
-	if (!*upper)
+	fresh = add_node(fs, node, dir, name, real, metacopy);
+	if (!fresh)
 		err = -ENOMEM;
+	else
+		*upper = fresh;
 out:
 	ovl_fd_unref(fs->tree.fds, fd);
 	return err;
@@ -277,22 +294,23 @@ static int install(struct ovl *fs, const struct job *what, struct ovl_node *dir,
                    const struct ovl_real *real, bool metacopy,
                    struct ovl_node **upper)
 {
-	struct ovl_node *placed = NULL;
+	struct ovl_node *fresh = NULL;
+	bool placed = false;
 	int err;
 
 	pthread_mutex_lock(&dir->dir->change);
 	err = put_in_place(fs, what->node, dir, name, tmp, real, metacopy,
-	                   &placed);
+	                   &placed, &fresh);
 	pthread_mutex_unlock(&dir->dir->change);
-	if (err) {
+	if (!placed)
 		ovl_upper_discard(fs, tmp, real);
-		return err;
-	}
-	err = settle(fs, what, placed);
 	if (err)
-		ovl_node_unref(placed);
+		return err;
+	err = settle(fs, what, fresh);
+	if (err)
+		ovl_node_unref(fresh);
 	else
-		*upper = placed;
+		*upper = fresh;
 	return err;
 }
 
