@@ -4,10 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -29,7 +31,7 @@ static pthread_cond_t held_or_let_go = PTHREAD_COND_INITIALIZER;
 static struct {
 	pthread_t test; /* the thread that arms */
 	unsigned kinds; /* 0: nothing is armed */
-	unsigned nth, seen, struck;
+	unsigned nth, seen, struck, struck_kinds;
 	int error;
 	bool lasting;
 	unsigned to_hold; /* kinds; 0: none, or one is held */
@@ -42,7 +44,7 @@ void fault_arm(unsigned kinds, unsigned nth, int error, int lasting)
 	fault.test = pthread_self();
 	fault.kinds = kinds;
 	fault.nth = nth;
-	fault.seen = fault.struck = 0;
+	fault.seen = fault.struck = fault.struck_kinds = 0;
 	fault.error = error;
 	fault.lasting = lasting;
 	pthread_mutex_unlock(&lock);
@@ -105,6 +107,16 @@ static void wait_if_held(unsigned kind)
 		pthread_cond_wait(&held_or_let_go, &lock);
 }
 
+unsigned fault_struck_kinds(void)
+{
+	unsigned kinds;
+
+	pthread_mutex_lock(&lock);
+	kinds = fault.struck_kinds;
+	pthread_mutex_unlock(&lock);
+	return kinds;
+}
+
 /* Whether this call fails; then errno is set. */
 static bool strikes(unsigned kind)
 {
@@ -120,6 +132,7 @@ static bool strikes(unsigned kind)
 	}
 	if (strike) {
 		fault.struck++;
+		fault.struck_kinds |= kind;
 		errno = fault.error;
 	}
 	pthread_mutex_unlock(&lock);
@@ -155,6 +168,9 @@ WRAP(FAULT_LOOK, ssize_t, getxattr,
      (path, name, value, size))
 WRAP(FAULT_LOOK, ssize_t, listxattr,
      (const char *path, char *list, size_t size), (path, list, size))
+WRAP(FAULT_LOOK, ssize_t, fgetxattr,
+     (int fd, const char *name, void *value, size_t size),
+     (fd, name, value, size))
 WRAP(FAULT_LOOK, int, fstatvfs, (int fd, struct statvfs *st), (fd, st))
 WRAP(FAULT_LOOK, int, fstatfs, (int fd, struct statfs *st), (fd, st))
 
@@ -165,6 +181,8 @@ WRAP(FAULT_READ, ssize_t, preadv2,
      (fd, iov, n, offset, flags))
 WRAP(FAULT_READ, ssize_t, getdents64, (int fd, void *buffer, size_t size),
      (fd, buffer, size))
+WRAP(FAULT_READ, off_t, lseek, (int fd, off_t offset, int whence),
+     (fd, offset, whence))
 
 WRAP(FAULT_MAKE, int, mkdirat, (int dir, const char *path, mode_t mode),
      (dir, path, mode))
@@ -193,6 +211,10 @@ WRAP(FAULT_FILL, int, setxattr,
      (const char *path, const char *name, const void *value, size_t size,
       int flags),
      (path, name, value, size, flags))
+WRAP(FAULT_FILL, int, removexattr, (const char *path, const char *name),
+     (path, name))
+WRAP(FAULT_FILL, int, fallocate, (int fd, int mode, off_t offset, off_t size),
+     (fd, mode, offset, size))
 
 WRAP(FAULT_ATTR, int, chmod, (const char *path, mode_t mode), (path, mode))
 WRAP(FAULT_ATTR, int, fchmod, (int fd, mode_t mode), (fd, mode))
@@ -205,8 +227,17 @@ WRAP(FAULT_ATTR, int, utimensat,
 WRAP(FAULT_ATTR, int, futimens, (int fd, const struct timespec times[2]),
      (fd, times))
 
-WRAP(FAULT_SYNC, int, fsync, (int fd), (fd))
-WRAP(FAULT_SYNC, int, fdatasync, (int fd), (fd))
+/* No power fails here: what is flushed need not reach a disk. */
+#define WRAP_FLUSH(name, parameters)                 \
+	int __wrap_##name parameters;                \
+	int __wrap_##name parameters                 \
+	{                                            \
+		return strikes(FAULT_SYNC) ? -1 : 0; \
+	}
+
+WRAP_FLUSH(fsync, (__attribute__((unused)) int fd))
+WRAP_FLUSH(fdatasync, (__attribute__((unused)) int fd))
+WRAP_FLUSH(syncfs, (__attribute__((unused)) int fd))
 
 int __real_openat(int dir, const char *path, int flags, ...);
 int __wrap_openat(int dir, const char *path, int flags, ...);
@@ -224,6 +255,47 @@ int __wrap_openat(int dir, const char *path, int flags, ...)
 	if (strikes(flags & O_CREAT ? FAULT_MAKE : FAULT_OPEN))
 		return -1;
 	return __real_openat(dir, path, flags, mode);
+}
+
+int __real_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...);
+
+/* Of what is there: by its path in /proc. */
+int __wrap_open(const char *path, int flags, ...)
+{
+	mode_t mode = 0;
+	va_list list;
+
+	if (flags & O_CREAT) {
+		va_start(list, flags);
+		mode = va_arg(list, mode_t);
+		va_end(list);
+	}
+	return strikes(FAULT_OPEN) ? -1 : __real_open(path, flags, mode);
+}
+
+DIR *__real_fdopendir(int fd);
+DIR *__wrap_fdopendir(int fd);
+
+DIR *__wrap_fdopendir(int fd)
+{
+	return strikes(FAULT_READ) ? NULL : __real_fdopendir(fd);
+}
+
+int __real_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, ...);
+
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+	va_list list;
+	long argument;
+
+	va_start(list, request);
+	argument = va_arg(list, long);
+	va_end(list);
+	if (request == FICLONE && strikes(FAULT_FILL))
+		return -1;
+	return __real_ioctl(fd, request, argument);
 }
 
 /* openat2 has no function of its own; no other call has more arguments. */

@@ -13,16 +13,16 @@
 /* What fails, to be combined. */
 enum {
 	FAULT_LOOK = 1 << 0, /* statx, readlinkat, getxattr, statvfs, ... */
-	FAULT_OPEN = 1 << 1, /* openat and openat2, of what is there */
-	FAULT_READ = 1 << 2, /* preadv2, pread, getdents64 */
+	FAULT_OPEN = 1 << 1, /* open, openat, openat2, of what is there */
+	FAULT_READ = 1 << 2, /* preadv2, pread, getdents64, lseek, ... */
 	FAULT_MAKE =
 		1 << 3, /* openat of what is new, mkdirat, symlinkat, ... */
 	FAULT_LINK = 1 << 4, /* linkat */
 	FAULT_MOVE = 1 << 5, /* renameat2 */
-	FAULT_FILL = 1 << 6, /* pwrite, copy_file_range, ftruncate, setxattr */
+	FAULT_FILL = 1 << 6, /* pwrite, copy_file_range, setxattr, ... */
 	FAULT_ATTR = 1 << 7, /* chmod, chown, utimensat */
 	FAULT_GONE = 1 << 8, /* unlinkat */
-	FAULT_SYNC = 1 << 9, /* fsync, fdatasync */
+	FAULT_SYNC = 1 << 9, /* fsync, fdatasync, syncfs */
 };
 
 /*
@@ -42,5 +42,8 @@ bool fault_await_held(void);
 
 /* It goes on; where none has come, none waits any more. */
 void fault_let_go(void);
+
+/* Of which kinds those were. */
+unsigned fault_struck_kinds(void);
 
 #endif

@@ -29,6 +29,34 @@ static nfsstat3 setattr_dir(const struct place *place)
 	return nfs_setattr(place->client, place->dir, set_mode(0700))->status;
 }
 
+static nfsstat3 setattr_owner(const struct place *place)
+{
+	sattr3 set = set_nothing();
+
+	set.uid.set_it = set.gid.set_it = true;
+	set.uid.set_uid3_u.uid = 7;
+	set.gid.set_gid3_u.gid = 8;
+	return nfs_setattr(place->client, place->file, set)->status;
+}
+
+static nfsstat3 setattr_times(const struct place *place)
+{
+	sattr3 set = set_nothing();
+
+	set.mtime.set_it = SET_TO_CLIENT_TIME;
+	set.mtime.set_mtime_u.mtime = (nfstime3){ 900000000, 9 };
+	return nfs_setattr(place->client, place->file, set)->status;
+}
+
+static nfsstat3 setattr_link(const struct place *place)
+{
+	sattr3 set = set_nothing();
+
+	set.uid.set_it = true;
+	set.uid.set_uid3_u.uid = 7;
+	return nfs_setattr(place->client, place->link, set)->status;
+}
+
 static nfsstat3 lookup(const struct place *place)
 {
 	return nfs_lookup(place->client, place->dir, "other")->status;
@@ -61,6 +89,17 @@ static nfsstat3 write_file(const struct place *place)
 {
 	return nfs_write(place->client, place->file, 0, "x", 1, FILE_SYNC)
 	        ->status;
+}
+
+static nfsstat3 write_unstable(const struct place *place)
+{
+	return nfs_write(place->client, place->file, 0, "x", 1, UNSTABLE)
+	        ->status;
+}
+
+static nfsstat3 commit(const struct place *place)
+{
+	return nfs_commit(place->client, place->file, 0, 0)->status;
 }
 
 static nfsstat3 create_unchecked(const struct place *place)
@@ -109,6 +148,17 @@ nfsstat3 operation_mknod(const struct place *place)
 	        ->status;
 }
 
+static nfsstat3 make_socket(const struct place *place)
+{
+	return nfs_mknod(place->client, place->dir, "new", NF3SOCK, 0, 0)
+	        ->status;
+}
+
+static nfsstat3 remove_link(const struct place *place)
+{
+	return nfs_remove(place->client, place->dir, "link")->status;
+}
+
 static nfsstat3 remove_file(const struct place *place)
 {
 	return nfs_remove(place->client, place->dir, "file")->status;
@@ -132,6 +182,14 @@ static nfsstat3 rename_over(const struct place *place)
 	        ->status;
 }
 
+/* Where both are one file, both stay. */
+static nfsstat3 rename_over_second(const struct place *place)
+{
+	return nfs_rename(place->client, place->dir, "other", place->dir,
+	                  "second")
+	        ->status;
+}
+
 static nfsstat3 rename_away(const struct place *place)
 {
 	return nfs_rename(place->client, place->dir, "file", place->root,
@@ -144,6 +202,17 @@ static nfsstat3 rename_dir(const struct place *place)
 {
 	return nfs_rename(place->client, place->dir, "empty", place->dir, "new")
 	        ->status;
+}
+
+static nfsstat3 rename_link(const struct place *place)
+{
+	return nfs_rename(place->client, place->dir, "link", place->dir, "new")
+	        ->status;
+}
+
+static nfsstat3 link_link(const struct place *place)
+{
+	return nfs_link(place->client, place->link, place->dir, "new")->status;
 }
 
 static nfsstat3 link_file(const struct place *place)
@@ -252,6 +321,42 @@ static nfsstat3 rename_over_dir(const struct place *place)
 	        ->status;
 }
 
+/* ---- what is lower is made upper first -------------------------------------- */
+
+static nfsstat3 set_same_mode(const struct place *place, const char *name)
+{
+	nfs_fh3 fh = nfs_find(place->client, place->dir, name);
+	mode3 mode = nfs_attributes(place->client, fh).mode;
+
+	return nfs_setattr(place->client, fh, set_mode(mode))->status;
+}
+
+nfsstat3 operation_copy_attributes(const struct place *place)
+{
+	static const char *const names[] = { "file", "other", "second", "empty",
+		                             "full" };
+
+	for (int i = 0; i < 5; i++) {
+		nfsstat3 status = set_same_mode(place, names[i]);
+
+		if (status != NFS3_OK)
+			return status;
+	}
+	return NFS3_OK;
+}
+
+nfsstat3 operation_copy_data(const struct place *place)
+{
+	WRITE3res *res =
+		nfs_write(place->client, place->file, 0, "l", 1, FILE_SYNC);
+
+	if (res->status == NFS3_OK)
+		res = nfs_write(place->client, place->other, 0, "o", 1,
+		                FILE_SYNC);
+	return res->status == NFS3_OK ? operation_copy_attributes(place)
+	                              : res->status;
+}
+
 #define MODE operation_setattr_mode
 
 const struct operation operation_readers[] = {
@@ -275,12 +380,17 @@ const struct operation operation_readers[] = {
 
 const struct operation operation_changers[] = {
 	{ "SETATTR of a mode", NULL, MODE, false, false },
+	{ "SETATTR of an owner", NULL, setattr_owner, false, false },
+	{ "SETATTR of times", NULL, setattr_times, false, false },
+	{ "SETATTR of a symlink", NULL, setattr_link, false, false },
 	{ "SETATTR of a copy", setattr_dir, MODE, false, false },
 	{ "SETATTR of a size", NULL, setattr_size, true, false },
 	{ "SETATTR of a copy's size", MODE, setattr_size, true, false },
 	{ "SETATTR of a directory", NULL, setattr_dir, false, false },
 	{ "WRITE", NULL, write_file, false, false },
 	{ "WRITE to a copy", MODE, write_file, false, false },
+	{ "WRITE UNSTABLE", NULL, write_unstable, false, false },
+	{ "COMMIT", write_unstable, commit, false, false },
 	{ "CREATE UNCHECKED", NULL, create_unchecked, false, false },
 	{ "CREATE over a file", NULL, create_over, true, false },
 	{ "CREATE GUARDED", NULL, create_guarded, false, false },
@@ -290,6 +400,8 @@ const struct operation operation_changers[] = {
 	{ "MKDIR over a whiteout", remove_file, make_dir_again, false, false },
 	{ "SYMLINK", NULL, operation_symlink, false, false },
 	{ "MKNOD", NULL, operation_mknod, false, false },
+	{ "MKNOD of a socket", NULL, make_socket, false, false },
+	{ "REMOVE of a symlink", NULL, remove_link, false, false },
 	{ "REMOVE", NULL, remove_file, false, false },
 	{ "REMOVE of a copy", MODE, remove_file, false, false },
 	{ "RMDIR", NULL, remove_dir, false, false },
@@ -298,6 +410,8 @@ const struct operation operation_changers[] = {
 	{ "RENAME of a copy", MODE, rename_file, false, false },
 	{ "RENAME over a file", NULL, rename_over, false, false },
 	{ "RENAME over a whiteout", remove_file, rename_again, false, false },
+	{ "RENAME over another file", NULL, rename_over_second, false, false },
+	{ "RENAME of a symlink", NULL, rename_link, false, false },
 	{ "RENAME to another directory", NULL, rename_away, false, false },
 	{ "RENAME of a directory", NULL, rename_dir, false, false },
 	{ "RENAME of a directory over a whiteout", remove_file,
@@ -305,6 +419,7 @@ const struct operation operation_changers[] = {
 	{ "RENAME over a directory", empty_full, rename_over_dir, false,
 	  false },
 	{ "LINK", NULL, link_file, false, false },
+	{ "LINK of a symlink", NULL, link_link, false, false },
 	{ "LINK over a whiteout", remove_file, link_again, false, false },
 	{ NULL, NULL, NULL, false, false },
 };

@@ -31,4 +31,7 @@ extern const struct operation operation_readers[], operation_changers[];
 /* Some of those, for tests that need a particular one. */
 operation_fn operation_setattr_mode, operation_symlink, operation_mknod;
 
+/* Copy up what is in the place: all but the data of files, or that, too. */
+operation_fn operation_copy_attributes, operation_copy_data;
+
 #endif

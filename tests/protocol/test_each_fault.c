@@ -1,0 +1,233 @@
+/*
+ * Each procedure that changes something, on what is lower, upper, merged, linked
+ * or a metacopy, while each of its system calls fails in turn, for each reason
+ * that there can be: the client is told, or nothing was lost by it; what it then
+ * sees is as before or as after, and a server that is started anew over the same
+ * layers shows the same; nothing is left behind; and the next call works.
+ *
+ * In the environment:
+ *   TEST_SEED=NUMBER     chooses the sample
+ *   FAULT_STRIDE=N       of the calls, about each Nth fails; 1: all (TEST_FULL)
+ */
+#include "config.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/lib/fault.h"
+#include "tests/lib/fixture.h"
+#include "tests/lib/nfs.h"
+#include "tests/protocol/operation.h"
+#include "tests/protocol/place.h"
+#include "tests/unit/seed.h"
+
+#define OPTIONS "insecure,no_root_squash,sync,cache=never"
+#define SAMPLE_STRIDE 150
+
+#define SPACE (FAULT_MAKE | FAULT_LINK | FAULT_MOVE | FAULT_FILL)
+#define ANY                                                          \
+	(SPACE | FAULT_LOOK | FAULT_OPEN | FAULT_READ | FAULT_ATTR | \
+	 FAULT_GONE | FAULT_SYNC)
+/* What it takes to clean up. */
+#define CLEANING \
+	(FAULT_GONE | FAULT_OPEN | FAULT_READ | FAULT_LOOK | FAULT_ATTR)
+
+static uint64_t seed;
+static int stride;
+static bool in_memory;
+
+/* ---- what is tried --------------------------------------------------------- */
+
+/* What is done in a place before. */
+static operation_fn *const treatments[] = { NULL, operation_copy_attributes,
+	                                    operation_copy_data };
+#define TREATMENTS 3
+
+/* Without root the server has only one of these. */
+static const char *const formats[] = { OPTIONS, OPTIONS ",userxattr" };
+#define FORMATS 2
+
+#define KINDS (PLACE_LAYOUTS * TREATMENTS * FORMATS)
+
+static const struct fault_kind {
+	unsigned kinds;
+	int error;
+	nfsstat3 status;
+	bool lasting;
+} faults[] = {
+	{ ANY, EIO, NFS3ERR_IO, false },
+	{ ANY, ENOSPC, NFS3ERR_NOSPC, false },
+	{ ANY, EDQUOT, NFS3ERR_DQUOT, false },
+	{ ANY, EMFILE, NFS3ERR_JUKEBOX, false },
+	{ SPACE, ENOSPC, NFS3ERR_NOSPC, true },
+	{ SPACE, EDQUOT, NFS3ERR_DQUOT, true },
+	{ FAULT_OPEN, EMFILE, NFS3ERR_JUKEBOX, true },
+};
+#define FAULTS (sizeof(faults) / sizeof(faults[0]))
+
+/* One operation in places of one kind. */
+struct trial {
+	const struct operation *operation;
+	operation_fn *treatment;
+	const struct fault_kind *fault;
+	char after[PLACE_TEXT]; /* how the place looks when all went well */
+	char what[256];         /* where it is, for a failure */
+};
+
+static struct place prepare(const struct trial *trial)
+{
+	struct place place = place_new();
+
+	if (trial->treatment)
+		ck_assert_int_eq(trial->treatment(&place), NFS3_OK);
+	if (trial->operation->prepare)
+		ck_assert_int_eq(trial->operation->prepare(&place), NFS3_OK);
+	place_remember(&place);
+	return place;
+}
+
+/* ---- what must hold -------------------------------------------------------- */
+
+static void assert_as_after(const struct trial *trial, const char *now)
+{
+	ck_assert_msg(strcmp(now, trial->after) == 0, "%s:\n%snot:\n%s",
+	              trial->what, now, trial->after);
+}
+
+static void assert_next_call_works(const struct trial *trial,
+                                   const struct place *place, bool done)
+{
+	char now[PLACE_TEXT];
+	nfsstat3 status;
+
+	if (done) {
+		nfs_new_file(place->client, place->dir, "probe", 0600);
+		return;
+	}
+	status = trial->operation->call(place);
+	ck_assert_msg(status == NFS3_OK, "%s: then status %d", trial->what,
+	              status);
+	place_tell(place, now);
+	assert_as_after(trial, now);
+}
+
+static void judge_place(const struct trial *trial, const struct place *place,
+                        nfsstat3 status)
+{
+	char now[PLACE_TEXT];
+	bool done;
+
+	place_tell(place, now);
+	done = strcmp(now, trial->after) == 0;
+	if (status == NFS3_OK)
+		assert_as_after(trial, now);
+	else if (!done)
+		place_assert_as_before(place, trial->what);
+	assert_next_call_works(trial, place, done);
+}
+
+/* What cannot be cleaned up stays until the next start. */
+static void judge_rubbish(const struct trial *trial, nfsstat3 status,
+                          unsigned before)
+{
+	unsigned struck = fault_struck_kinds();
+
+	if (trial->fault->lasting && (struck & CLEANING))
+		return;
+	if (status == NFS3_OK && (struck & CLEANING))
+		return;
+	ck_assert_msg(place_rubbish() == before, "%s: rubbish", trial->what);
+}
+
+/* ---- trying ---------------------------------------------------------------- */
+
+/* Let the `nth` call fail. False: there are not so many. */
+static bool try(struct trial *trial, unsigned nth)
+{
+	const struct fault_kind *fault = trial->fault;
+	struct place place = prepare(trial);
+	unsigned rubbish = place_rubbish(), struck;
+	nfsstat3 status;
+
+	snprintf(trial->what, sizeof(trial->what), "%s, %s of call %u%s",
+	         trial->operation->name, strerrorname_np(fault->error), nth,
+	         fault->lasting ? " and all after" : "");
+	fault_arm(fault->kinds, nth, fault->error, fault->lasting);
+	status = trial->operation->call(&place);
+	struck = fault_disarm();
+	ck_assert_msg(status == NFS3_OK ||
+	                      (struck > 0 && status == fault->status),
+	              "%s: status %d", trial->what, status);
+	judge_rubbish(trial, status, rubbish);
+	judge_place(trial, &place, status);
+	return struck > 0;
+}
+
+static void learn(struct trial *trial)
+{
+	struct place place = prepare(trial);
+
+	ck_assert_int_eq(trial->operation->call(&place), NFS3_OK);
+	place_tell(&place, trial->after);
+}
+
+static void sweep(struct trial *trial, uint64_t *random)
+{
+	unsigned nth = 1;
+
+	if (stride > 1)
+		nth = 1 + (unsigned)(test_random(random) % (unsigned)stride);
+	while (try(trial, nth))
+		nth += stride == 1 ? 1
+		                   : 1 + (unsigned)(test_random(random) %
+		                                    (2 * (unsigned)stride));
+}
+
+START_TEST(each_call_fails_in_turn)
+{
+	const char *options = formats[_i / PLACE_LAYOUTS / TREATMENTS];
+	uint64_t random = seed + (uint64_t)_i;
+	struct trial trial = {
+		.treatment = treatments[_i / PLACE_LAYOUTS % TREATMENTS],
+	};
+
+	places_begin_as(_i % PLACE_LAYOUTS, options, in_memory);
+	for (int i = 0; operation_changers[i].name != NULL; i++) {
+		trial.operation = &operation_changers[i];
+		if (stride > 1 && test_random(&random) % 4 != 0)
+			continue;
+		learn(&trial);
+		for (size_t f = 0; f < FAULTS; f++) {
+			trial.fault = &faults[f];
+			sweep(&trial, &random);
+		}
+	}
+	places_assert_all_lasts();
+	places_end();
+}
+END_TEST
+
+int main(void)
+{
+	const int first = geteuid() == 0 ? 0 : KINDS / FORMATS;
+	Suite *suite = suite_create("each fault");
+	TCase *tcase = tcase_create("each fault");
+	SRunner *runner;
+	int failed;
+
+	seed = test_seed();
+	stride = test_rounds("FAULT_STRIDE", SAMPLE_STRIDE, 1);
+	in_memory = fixture_can_mount();
+	tcase_set_timeout(tcase, 3600);
+	tcase_add_loop_test(tcase, each_call_fails_in_turn, first, KINDS);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
