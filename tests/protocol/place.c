@@ -349,6 +349,22 @@ struct place place_new(void)
 	return place_of(next++);
 }
 
+static void restart(void)
+{
+	fixture_stop(fixture);
+	ck_assert_uint_eq(count_descriptors(), descriptors);
+	fixture_start(fixture, with, false);
+	ck_assert_uint_eq(place_rubbish(), 0);
+}
+
+struct place place_after_restart(const struct place *place)
+{
+	const int number = atoi(place->name);
+
+	restart();
+	return find_place(number);
+}
+
 void places_assert_all_lasts(void)
 {
 	char(*before)[PLACE_TEXT] = calloc(PLACES + 1, PLACE_TEXT);
@@ -360,10 +376,7 @@ void places_assert_all_lasts(void)
 		place = find_place(i);
 		describe(&place, before[i], TELL_TIMES | TELL_HANDLES);
 	}
-	fixture_stop(fixture);
-	ck_assert_uint_eq(count_descriptors(), descriptors);
-	fixture_start(fixture, with, false);
-	ck_assert_uint_eq(place_rubbish(), 0);
+	restart();
 	for (int i = 0; i < next; i++) {
 		place = find_place(i);
 		describe(&place, after, TELL_TIMES | TELL_HANDLES);

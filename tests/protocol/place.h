@@ -45,6 +45,13 @@ void places_end(void);
 struct place place_new(void);
 
 /*
+ * The server is stopped, and started again over the same layers: this place, whose
+ * handles but that of its directory are not looked up anew. No other place is to
+ * be used any more.
+ */
+struct place place_after_restart(const struct place *place);
+
+/*
  * The server is stopped, and started again over the same layers: all places that
  * were given must look as they last looked, with the same handles; and nothing
  * is left of the first server: no unfinished thing, no descriptor.
