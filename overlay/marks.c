@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "overlay/xattr.h"
 
@@ -41,15 +42,40 @@ static int has(int dirfd, const char *name)
 	return errno == ENOENT || errno == EACCES ? 0 : -errno;
 }
 
+#define MARK_SIZE (PREFIX_LEN + NAME_MAX + 1)
+
+/* False: no mark has room for a name so long. */
+static bool mark_of(const char *name, char mark[MARK_SIZE])
+{
+	return snprintf(mark, MARK_SIZE, PREFIX "%s", name) <= NAME_MAX;
+}
+
 int ovl_mark_hides(const struct ovl_layer *layer, int dirfd, const char *name)
 {
-	char mark[PREFIX_LEN + NAME_MAX + 1];
-	int len = snprintf(mark, sizeof(mark), PREFIX "%s", name);
+	char mark[MARK_SIZE];
 
-	/* No mark has room for a name so long. */
-	if (!layer->wh_names || len > NAME_MAX)
+	if (!layer->wh_names || !mark_of(name, mark))
 		return 0;
 	return has(dirfd, mark);
+}
+
+int ovl_mark_hide(int dirfd, const char *name)
+{
+	char mark[MARK_SIZE];
+
+	if (!mark_of(name, mark))
+		return -ENAMETOOLONG;
+	if (mknodat(dirfd, mark, S_IFREG | 0600, 0) && errno != EEXIST)
+		return -errno;
+	return 0;
+}
+
+void ovl_mark_unhide(int dirfd, const char *name)
+{
+	char mark[MARK_SIZE];
+
+	if (mark_of(name, mark))
+		unlinkat(dirfd, mark, 0);
 }
 
 int ovl_mark_in(const struct ovl_layer *layer, int dirfd)

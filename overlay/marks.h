@@ -27,6 +27,13 @@ const char *ovl_mark_hidden(const char *mark);
 int ovl_mark_hides(const struct ovl_layer *layer, int dirfd, const char *name);
 
 /*
+ * Hide `name` below by a mark in the directory, and no more. 0, -ENAMETOOLONG: no
+ * mark has room for the name; -errno.
+ */
+int ovl_mark_hide(int dirfd, const char *name);
+void ovl_mark_unhide(int dirfd, const char *name);
+
+/*
  * Whether the open directory (O_PATH will do) is opaque by a mark in it. 1, 0 or
  * -errno.
  */

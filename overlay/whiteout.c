@@ -12,6 +12,7 @@
 
 #include "overlay/beneath.h"
 #include "overlay/flush.h"
+#include "overlay/marks.h"
 #include "overlay/xattr.h"
 
 static int make_device(int dirfd, const char *name)
@@ -127,7 +128,49 @@ static int exchange_with_new(struct ovl *fs, int from, const char *from_name,
 	return err;
 }
 
-/* What was replaced is put away from the old name. */
+/* The mark hides, too: where it has to do so for good, it stays. */
+static void put_whiteout_for_mark(struct ovl *fs, int dirfd, const char *name,
+                                  const char *tmpname)
+{
+	int tmp = ovl_workdir_tmp(fs->workdir);
+
+	if (renameat2(tmp, tmpname, dirfd, name, RENAME_NOREPLACE)) {
+		unlinkat(tmp, tmpname, 0);
+		/* Who makes something of that name expects a whiteout. */
+		if (ovl_whiteout_make(fs, dirfd, name))
+			return;
+	}
+	ovl_mark_unhide(dirfd, name);
+}
+
+/*
+ * A whiteout can't be left and an object replaced in one step. But what is below
+ * can be hidden by a mark, which shows no sooner than the old name goes.
+ * -ENAMETOOLONG: not by this one.
+ */
+static int hide_and_replace(struct ovl *fs, int from, const char *from_name,
+                            int to, const char *to_name)
+{
+	char tmpname[OVL_TMPNAME_SIZE];
+	int err;
+
+	ovl_workdir_name(fs->workdir, tmpname);
+	err = make_by_attribute(fs, tmpname);
+	if (err)
+		return err;
+	err = ovl_mark_hide(from, from_name);
+	if (!err && renameat2(from, from_name, to, to_name, 0)) {
+		err = -errno;
+		ovl_mark_unhide(from, from_name);
+	}
+	if (err)
+		unlinkat(ovl_workdir_tmp(fs->workdir), tmpname, 0);
+	else
+		put_whiteout_for_mark(fs, from, from_name, tmpname);
+	return err;
+}
+
+/* In two steps: what was replaced is put away from the old name. */
 static int exchange_and_replace(struct ovl *fs, int from, const char *from_name,
                                 int to, const char *to_name)
 {
@@ -157,7 +200,11 @@ static int rename_by_attribute(struct ovl *fs, int from, const char *from_name,
 	case OVL_NOTHING:
 		return exchange_with_new(fs, from, from_name, to, to_name);
 	case OVL_OBJECT:
-		return exchange_and_replace(fs, from, from_name, to, to_name);
+		err = hide_and_replace(fs, from, from_name, to, to_name);
+		return err == -ENAMETOOLONG
+		               ? exchange_and_replace(fs, from, from_name, to,
+		                                      to_name)
+		               : err;
 	default:
 		return renameat2(from, from_name, to, to_name, RENAME_EXCHANGE)
 		               ? -errno

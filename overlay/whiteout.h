@@ -32,9 +32,10 @@ enum ovl_replaced { OVL_NOTHING, OVL_WHITEOUT, OVL_OBJECT };
  * Rename, leaving a whiteout at the old name; one that is replaced changes
  * places. 0 or -errno, then nothing has changed.
  *
- * In one step, but where whiteouts are made by attribute: then, after a crash
- * just in between, an object of the upper that was to be replaced stands at the
- * old name, and one of a layer below is hidden already.
+ * In one step. Where whiteouts are made by attribute, a crash may leave a mark
+ * (marks.h) in place of the whiteout, or beside it; and where the old name is too
+ * long for one (over 251 bytes), an object of the upper that was to be replaced at
+ * the old name.
  */
 int ovl_whiteout_rename(struct ovl *fs, int from, const char *from_name, int to,
                         const char *to_name, enum ovl_replaced replaced);

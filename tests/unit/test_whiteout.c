@@ -7,8 +7,10 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 
+#include "overlay/rmtree.h"
 #include "overlay/xattr.h"
 
 #include "stage.h"
@@ -24,6 +26,17 @@ int mknodat(int dirfd, const char *path, mode_t mode, dev_t dev)
 		return -1;
 	}
 	return (int)syscall(SYS_mknodat, dirfd, path, mode, dev);
+}
+
+/* The process ends before the last of so many renames; 0: none is near. */
+static unsigned renames_left;
+
+int renameat2(int from, const char *from_name, int to, const char *to_name,
+              unsigned flags)
+{
+	if (renames_left && --renames_left == 0)
+		_exit(EXIT_FAILURE);
+	return (int)syscall(SYS_renameat2, from, from_name, to, to_name, flags);
 }
 
 /* ---- what is on disk ------------------------------------------------------ */
@@ -56,6 +69,14 @@ static bool hides(const char *dir, const char *path)
 	       S_ISREG(st.st_mode) && st.st_size == 0 &&
 	       has_xattr(path, "whiteout", 'y') &&
 	       has_xattr(dir, "opaque", 'x');
+}
+
+static void empty(const char *dir)
+{
+	int fd = tree_open(dir, O_RDONLY | O_DIRECTORY);
+
+	ck_assert_int_eq(ovl_rmtree_contents(fd), 0);
+	close(fd);
 }
 
 static bool has_none(const char *path)
@@ -191,6 +212,59 @@ START_TEST(a_renamed_lower_name_leaves_one)
 }
 END_TEST
 
+/* Whether the server was killed in it before the `nth` rename on disk. */
+static bool killed_in_rename(unsigned nth)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		stage_open();
+		write_text("upper", "UPPER");
+		write_text("name", "NAMED");
+		renames_left = nth;
+		if (rename_name("", "name", "", "upper"))
+			_exit(42);
+		renames_left = 0;
+		stage_close();
+		_exit(EXIT_SUCCESS);
+	}
+	ck_assert_int_gt(pid, 0);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) != 42);
+	return WEXITSTATUS(status) == EXIT_FAILURE;
+}
+
+/* Both names are as before, or as after; and can be had again. */
+START_TEST(a_rename_over_an_object_is_done_or_not_at_any_crash)
+{
+	bool killed = true, done;
+	unsigned nth;
+
+	by_attribute = _i;
+	for (nth = 1; killed; nth++) {
+		tree_file("low/name", "lower");
+		tree_file("low/upper", "lower");
+		killed = killed_in_rename(nth);
+		stage_open();
+		done = seen("name") == -ENOENT;
+		ck_assert(has_text("upper", done ? "NAMED" : "UPPER"));
+		ck_assert(done || has_text("name", "NAMED"));
+		ck_assert(done || killed);
+		if (done) {
+			ck_assert_int_eq(make_dir("", "name"), 0);
+			ck_assert_int_eq(seen("name"), 0);
+			ck_assert_int_eq(remove_dir("", "name"), 0);
+		}
+		ck_assert_int_eq(count_names("work/veneer/tmp"), 0);
+		stage_close();
+		empty("up");
+		empty("low");
+	}
+	ck_assert_uint_gt(nth, 2);
+}
+END_TEST
+
 START_TEST(a_renamed_directory_leaves_one)
 {
 	tree_file("low/name", "");
@@ -241,6 +315,9 @@ int main(void)
 	tcase_add_test(tcase, an_opaque_directory_stays_opaque);
 	tcase_add_loop_test(tcase, what_is_removed_stays_removed, 0, 2);
 	tcase_add_loop_test(tcase, a_renamed_lower_name_leaves_one, 0, 2);
+	tcase_add_loop_test(tcase,
+	                    a_rename_over_an_object_is_done_or_not_at_any_crash,
+	                    0, 2);
 	tcase_add_loop_test(tcase, a_renamed_directory_leaves_one, 0, 2);
 	tcase_add_loop_test(tcase, a_directory_of_whiteouts_is_replaced, 0, 2);
 	return stage_run(suite, tcase);
