@@ -67,9 +67,6 @@ int ovl_aside_step(struct ovl_edit *edit, struct ovl_node *dir,
 static void come_back(struct ovl_edit *edit, struct ovl_node *dir,
                       const char *name, const char *tmp)
 {
-	const struct ovl_attr *before = &edit->change->before;
-	const struct timespec times[2] = { before->atime, before->mtime };
-
 	if (exchange(edit, name, tmp)) {
 		/* From now on it is the copy: another, and not merged. */
 		dir->dir->dead = true;
@@ -78,9 +75,7 @@ static void come_back(struct ovl_edit *edit, struct ovl_node *dir,
 		ovl_node_set_names(edit->dir, NULL);
 		pthread_mutex_unlock(&edit->dir->lock);
 	}
-	/* Nothing has happened that a client could see. */
-	if (edit->change->has_before)
-		futimens(ovl_fd_num(edit->fd), times);
+	ovl_edit_keep_times(edit);
 }
 
 void ovl_aside_end(struct ovl_edit *edit, struct ovl_node *dir,

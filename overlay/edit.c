@@ -92,6 +92,15 @@ void ovl_edit_unlock(struct ovl_edit *edit)
 	edit->locked = false;
 }
 
+void ovl_edit_keep_times(struct ovl_edit *edit)
+{
+	const struct ovl_attr *before = &edit->change->before;
+	const struct timespec times[2] = { before->atime, before->mtime };
+
+	if (edit->change->has_before)
+		futimens(ovl_fd_num(edit->fd), times);
+}
+
 /* What is to be flushed of it; returns how many of `fds` there are then. */
 static unsigned list_changed(const struct ovl_edit *edit, int *fds, unsigned n)
 {
@@ -259,17 +268,14 @@ int ovl_edit_link(struct ovl_edit *edit, struct ovl_node *node,
 int ovl_edit_link_lower(struct ovl_edit *edit, struct ovl_node *node,
                         const char *name)
 {
-	const struct ovl_attr *before = &edit->change->before;
-	const struct timespec times[2] = { before->atime, before->mtime };
 	int err;
 
 	if (!node || !node->indexed ||
 	    ovl_edit_upper_type(edit, name) != DT_UNKNOWN)
 		return 0;
 	err = add_link(edit, node, name, true);
-	/* Nothing has happened that a client could see, nor may happen yet. */
-	if (!err && edit->change->has_before)
-		futimens(ovl_fd_num(edit->fd), times);
+	if (!err)
+		ovl_edit_keep_times(edit);
 	return err;
 }
 

@@ -49,6 +49,9 @@ int ovl_edit_lock(struct ovl_edit *edit);
 /* Reads its attributes again, and unlocks. No-op where it is not locked. */
 void ovl_edit_unlock(struct ovl_edit *edit);
 
+/* Nothing has happened in it that a client could see: its times are as before. */
+void ovl_edit_keep_times(struct ovl_edit *edit);
+
 /*
  * Unlock, where it is locked, bring the directory and what was made in it to
  * stable storage unless `err`, and let go. Returns `err`, or what the flush said.

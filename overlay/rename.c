@@ -303,8 +303,11 @@ static int rename_in_place(struct renaming *r)
 		err = move(r, covers);
 	if (tmp[0])
 		ovl_aside_end(r->into, r->target, r->to_name, tmp, err);
-	if (err)
+	if (err) {
+		ovl_edit_keep_times(&r->from);
+		ovl_edit_keep_times(r->into);
 		return err;
+	}
 	if (r->source->dir)
 		ovl_walk_moved(&r->fs->walk, r->source);
 	if (r->target && r->target->dir && r->target->tree->upper)
