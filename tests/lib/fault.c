@@ -7,6 +7,7 @@
 #include <linux/fs.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -37,6 +38,13 @@ static struct {
 	unsigned to_hold; /* kinds; 0: none, or one is held */
 	bool held;
 } fault;
+
+static atomic_bool whiteouts_refused;
+
+void fault_refuse_whiteouts(bool refuse)
+{
+	atomic_store(&whiteouts_refused, refuse);
+}
 
 void fault_arm(unsigned kinds, unsigned nth, int error, int lasting)
 {
@@ -186,9 +194,20 @@ WRAP(FAULT_READ, off_t, lseek, (int fd, off_t offset, int whence),
 
 WRAP(FAULT_MAKE, int, mkdirat, (int dir, const char *path, mode_t mode),
      (dir, path, mode))
-WRAP(FAULT_MAKE, int, mknodat,
-     (int dir, const char *path, mode_t mode, dev_t rdev),
-     (dir, path, mode, rdev))
+int __real_mknodat(int dir, const char *path, mode_t mode, dev_t rdev);
+int __wrap_mknodat(int dir, const char *path, mode_t mode, dev_t rdev);
+
+int __wrap_mknodat(int dir, const char *path, mode_t mode, dev_t rdev)
+{
+	if (strikes(FAULT_MAKE))
+		return -1;
+	if (S_ISCHR(mode) && rdev == 0 && atomic_load(&whiteouts_refused)) {
+		errno = EPERM;
+		return -1;
+	}
+	return __real_mknodat(dir, path, mode, rdev);
+}
+
 WRAP(FAULT_MAKE, int, symlinkat,
      (const char *target, int dir, const char *path), (target, dir, path))
 WRAP(FAULT_LINK, int, linkat,

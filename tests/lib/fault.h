@@ -43,6 +43,9 @@ bool fault_await_held(void);
 /* It goes on; where none has come, none waits any more. */
 void fault_let_go(void);
 
+/* Nobody may make a device of number 0:0, as on some machines. */
+void fault_refuse_whiteouts(bool refuse);
+
 /* Of which kinds those were. */
 unsigned fault_struck_kinds(void);
 

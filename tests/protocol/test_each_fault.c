@@ -54,9 +54,16 @@ static operation_fn *const treatments[] = { NULL, operation_copy_attributes,
 	                                    operation_copy_data };
 #define TREATMENTS 3
 
-/* Without root the server has only one of these. */
-static const char *const formats[] = { OPTIONS, OPTIONS ",userxattr" };
-#define FORMATS 2
+/* How the overlay marks what it does in the upper. Without root, not the first. */
+static const struct format {
+	const char *options;
+	bool no_devices; /* whiteouts are made by attribute */
+} formats[] = {
+	{ OPTIONS, false },
+	{ OPTIONS ",userxattr", false },
+	{ OPTIONS ",userxattr", true },
+};
+#define FORMATS (int)(sizeof(formats) / sizeof(formats[0]))
 
 #define KINDS (PLACE_LAYOUTS * TREATMENTS * FORMATS)
 
@@ -225,16 +232,17 @@ static void sweep(struct trial *trial, uint64_t *random)
 
 START_TEST(each_call_fails_in_turn)
 {
-	const char *options = formats[_i / PLACE_LAYOUTS / TREATMENTS];
+	const struct format *format = &formats[_i / PLACE_LAYOUTS / TREATMENTS];
 	uint64_t random = seed + (uint64_t)_i;
 	struct trial trial = {
 		.treatment = treatments[_i / PLACE_LAYOUTS % TREATMENTS],
 	};
 
-	places_begin_as(_i % PLACE_LAYOUTS, options, in_memory);
+	fault_refuse_whiteouts(format->no_devices);
+	places_begin_as(_i % PLACE_LAYOUTS, format->options, in_memory);
 	for (int i = 0; operation_changers[i].name != NULL; i++) {
 		trial.operation = &operation_changers[i];
-		if (!is_chosen(&random, 4))
+		if (!is_chosen(&random, 6))
 			continue;
 		learn(&trial);
 		for (size_t f = 0; f < FAULTS; f++) {
