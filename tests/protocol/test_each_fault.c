@@ -213,9 +213,11 @@ static void learn(struct trial *trial)
 	place_tell(&place, trial->after);
 }
 
-/* Whether this is in the sample: one of `n` is. */
+/* Whether this is in the sample: one of `n` is; of what is on a disk, fewer. */
 static bool is_chosen(uint64_t *random, unsigned n)
 {
+	if (!in_memory)
+		n *= 2;
 	return stride < SAMPLE_STRIDE || test_random(random) % n == 0;
 }
 
