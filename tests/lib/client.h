@@ -31,6 +31,8 @@ struct client {
 	uint32_t flavor; /* AUTH_SYS at first */
 	uint32_t uid, gid;
 	uint32_t gids[16], ngids;
+	/* NFS is called again, for seconds, while it says NFS3ERR_JUKEBOX. */
+	bool patient;
 	struct client_result *kept;
 	/* Of the call at hand, CLIENT_MAX_BYTES each. */
 	char *args, *results;

@@ -205,6 +205,22 @@ void daemon_start(struct daemon *daemon, const char *options)
 	daemon_serve(daemon, arguments);
 }
 
+int daemon_connect(const struct daemon *daemon)
+{
+	const struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_port = htons(daemon->port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(connect(fd, (const struct sockaddr *)&address,
+	                         sizeof(address)),
+	                 0);
+	return fd;
+}
+
 int daemon_end(struct daemon *daemon, int signal)
 {
 	pid_t pid = daemon->pid;
@@ -212,20 +228,6 @@ int daemon_end(struct daemon *daemon, int signal)
 	daemon->pid = 0;
 	ck_assert_int_eq(kill(pid, signal), 0);
 	return wait_for(pid);
-}
-
-int daemon_connect(const struct daemon *daemon)
-{
-	struct sockaddr_in address = {
-		.sin_family = AF_INET,
-		.sin_port = htons(daemon->port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	ck_assert_int_eq(
-		connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	return fd;
 }
 
 int daemon_run(const char *const arguments[], char *text, size_t size)

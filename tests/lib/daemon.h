@@ -36,11 +36,11 @@ void daemon_serve(struct daemon *daemon, const char *const arguments[]);
 /* The same, not waiting until it serves. */
 void daemon_begin(struct daemon *daemon, const char *const arguments[]);
 
+/* A connection to it: a socket, the caller's. */
+int daemon_connect(const struct daemon *daemon);
+
 /* Send it a signal; the status (waitpid(2)) with which it ended, within seconds. */
 int daemon_end(struct daemon *daemon, int signal);
-
-/* A socket that is connected to it, by TCP. */
-int daemon_connect(const struct daemon *daemon);
 
 /* The path of something below its directory. */
 char *daemon_path(const struct daemon *daemon, const char *name,

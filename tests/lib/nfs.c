@@ -4,6 +4,7 @@
 
 #include <check.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/lib/fixture.h"
 
@@ -25,10 +26,26 @@ static const struct {
 	PROC(COMMIT),
 };
 
+/* Times that a patient client comes, and how long it is away in between. */
+#define PATIENCE 600
+#define AWAY_US 50000
+
 void *nfs_call(struct client *client, uint32_t proc, const void *args)
 {
-	return client_call(client, NFS_PROGRAM, NFS_V3, proc, procs[proc].args,
-	                   args, procs[proc].res, procs[proc].size);
+	nfsstat3 *status; /* with which every result begins */
+	unsigned times = client->patient ? PATIENCE : 1;
+
+	do {
+		status = client_call(client, NFS_PROGRAM, NFS_V3, proc,
+		                     procs[proc].args, args, procs[proc].res,
+		                     procs[proc].size);
+		/* NULL: the server has gone. */
+		if (!status || *status != NFS3ERR_JUKEBOX)
+			break;
+		if (--times > 0)
+			usleep(AWAY_US);
+	} while (times > 0);
+	return status;
 }
 
 void *nfs_call_bytes(struct client *client, uint32_t proc, const void *args,
