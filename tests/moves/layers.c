@@ -167,29 +167,31 @@ static const char *show(struct making *making, const struct entry *entry)
 }
 
 /* A user who is not root cannot make devices: those come by the server. */
-static bool can_make(const struct entry *entry)
+static bool can_make(const struct entry *entry, unsigned nlayers)
 {
-	return entry->type != S_IFCHR || geteuid() == 0;
+	return entry->layer < nlayers &&
+	       (entry->type != S_IFCHR || geteuid() == 0);
 }
 
 void layers_make(const char *high, const char *low, const char *upper,
                  bool userxattr, struct model *model)
 {
 	const char *const paths[] = { low, high, upper };
+	const unsigned nlayers = upper ? NLAYERS : UPPER;
 	struct making making = { .userxattr = userxattr, .model = model };
 
 	model_init(model);
-	for (unsigned i = 0; i < NLAYERS; i++) {
+	for (unsigned i = 0; i < nlayers; i++) {
 		making.dirs[i] =
 			open(paths[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		ck_assert_int_ge(making.dirs[i], 0);
 	}
 	for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++)
-		if (can_make(&entries[i]))
+		if (can_make(&entries[i], nlayers))
 			make_on_disk(&making, &entries[i],
 			             show(&making, &entries[i]));
 	mark(&making, "opaque", "opaque", "y");
 	mark(&making, "redirected", "redirect", "/origin");
-	for (unsigned i = 0; i < NLAYERS; i++)
+	for (unsigned i = 0; i < nlayers; i++)
 		close(making.dirs[i]);
 }

@@ -9,9 +9,9 @@
 #include "tests/moves/model.h"
 
 /*
- * Fill the directories `high` over `low` (which may be on another filesystem)
- * and `upper`, which are empty or have names that begin with '.'; marks are
- * user.* attributes, or trusted.*.
+ * Fill the directories `high` over `low`, and `upper` (NULL: there is none),
+ * which have nothing in them but names that the model leaves out: those that
+ * begin with '.', and lost+found. Marks are user.* attributes, or trusted.*.
  */
 void layers_make(const char *high, const char *low, const char *upper,
                  bool userxattr, struct model *model);

@@ -11,6 +11,7 @@
 #include <grp.h>
 #include <limits.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -145,23 +146,57 @@ static inline void tree_bind(const char *what, const char *name)
 	tree_mounted(name);
 }
 
+/* Run a command in the tree, silently. Whether it went well. */
+__attribute__((format(printf, 1, 2))) static inline bool
+tree_run_command(const char *format, ...)
+{
+	char words[512], command[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(words, sizeof(words), format, args);
+	va_end(args);
+	snprintf(command, sizeof(command),
+	         "exec >/dev/null 2>&1; PATH=$PATH:/sbin:/usr/sbin; cd '%s' && "
+	         "%s",
+	         tree_path, words);
+	return system(command) == 0;
+}
+
+/* Make a new filesystem of this type in the sparse file `image` of the tree. */
+static inline bool tree_make_image(const char *type, const char *image)
+{
+	return tree_run_command("truncate -s 400M %s && mkfs.%s %s", image,
+	                        type, image);
+}
+
+/* Mount it on the directory `name`; the loop device goes with the mount. */
+static inline bool tree_mount_loop(const char *image, const char *name)
+{
+	if (!tree_run_command("mount -o loop %s %s", image, name))
+		return false;
+	tree_mounted(name);
+	return true;
+}
+
 /*
  * Mount a new filesystem of this type, in a sparse file of the tree, on the
  * directory `name`. False where this machine cannot.
  */
 static inline bool tree_mount_image(const char *type, const char *name)
 {
-	char command[1024];
+	char image[NAME_MAX];
 
-	snprintf(command, sizeof(command),
-	         "exec >/dev/null 2>&1; PATH=$PATH:/sbin:/usr/sbin; cd '%s' && "
-	         "truncate -s 400M %s.img && mkfs.%s %s.img && "
-	         "mount -o loop %s.img %s",
-	         tree_path, name, type, name, name, name);
-	if (system(command) != 0)
-		return false;
-	tree_mounted(name);
-	return true;
+	snprintf(image, sizeof(image), "%.200s.img", name);
+	return tree_make_image(type, image) && tree_mount_loop(image, name);
+}
+
+/* What was mounted on `name` last of all, and nobody uses any more. */
+static inline void tree_unmount(const char *name)
+{
+	ck_assert_uint_gt(tree_nmounts, 0);
+	ck_assert_str_eq(tree_mounts[--tree_nmounts], tree_at(name));
+	ck_assert_msg(umount(tree_at(name)) == 0, "%s: %m", name);
 }
 
 /* The test goes on in this directory of its tree, as if it were all of it. */
