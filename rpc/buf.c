@@ -90,8 +90,11 @@ static void give_way(struct orpc_bufs *bufs, size_t bytes)
 
 	while (size-- > 0) {
 		while (bufs->free[size] &&
-		       !orpc_bufs_fit(bufs, bytes + atomic_load(&bufs->kept)))
+		       !orpc_bufs_fit(bufs, bytes + atomic_load(&bufs->kept))) {
 			free(unkeep(bufs, size));
+			if (bufs->missed[size] > 0)
+				bufs->missed[size]--;
+		}
 	}
 }
 
@@ -104,6 +107,7 @@ struct orpc_buf *orpc_bufs_take(struct orpc_bufs *bufs, size_t need)
 		return NULL;
 	if (!bufs->free[size]) {
 		give_way(bufs, bufs->cap[size]);
+		bufs->missed[size]++;
 		return make(bufs, size);
 	}
 	buf = unkeep(bufs, size);
@@ -114,6 +118,13 @@ struct orpc_buf *orpc_bufs_take(struct orpc_bufs *bufs, size_t need)
 	return buf;
 }
 
+/* Whether the loop may need one more of that size than are kept. */
+static bool has_use(const struct orpc_bufs *bufs, unsigned size)
+{
+	return bufs->nfree[size] <= bufs->missed[size] &&
+	       bufs->nfree[size] < KEPT_BYTES / bufs->cap[size] + 1;
+}
+
 void orpc_bufs_put(struct orpc_bufs *bufs, struct orpc_buf *buf)
 {
 	if (!buf)
@@ -122,7 +133,7 @@ void orpc_bufs_put(struct orpc_bufs *bufs, struct orpc_buf *buf)
 	if (--buf->refs > 0)
 		return;
 	atomic_fetch_sub(&bufs->used, buf->cap);
-	if (bufs->nfree[buf->size] >= KEPT_BYTES / buf->cap + 1 ||
+	if (!has_use(bufs, buf->size) ||
 	    !orpc_bufs_fit(bufs, buf->cap + atomic_load(&bufs->kept))) {
 		free(buf);
 		return;

@@ -5,7 +5,8 @@
  * buffers go back to a bounded store and not to malloc. Each event loop has a
  * store of its own; it takes no lock, and only that loop's thread may use it.
  * What a worker needs it makes with orpc_buf_new; the loop puts it into its
- * store when the reply is out.
+ * store when the reply is out, unless the loop has never needed so many: workers
+ * take none from it, and theirs would pile up.
  *
  * A store has a bound on bytes: of what it gave out, what it keeps, and what it
  * promised. It never refuses a buffer for that: who is about to need one asks
@@ -36,6 +37,7 @@ struct orpc_buf {
 struct orpc_bufs {
 	size_t cap[ORPC_BUF_SIZES]; /* ascending; the same in every store */
 	unsigned nfree[ORPC_BUF_SIZES];
+	unsigned missed[ORPC_BUF_SIZES]; /* takes that found none in `free` */
 	struct orpc_buf *free[ORPC_BUF_SIZES];
 	unsigned ahead; /* see record.h */
 	size_t max;     /* bytes in all; SIZE_MAX until someone sets it */

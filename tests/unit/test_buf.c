@@ -148,6 +148,22 @@ START_TEST(what_a_worker_made_may_go_to_the_store)
 }
 END_TEST
 
+/* The loop needs two at a time, whatever workers make. */
+START_TEST(what_workers_make_does_not_pile_up)
+{
+	for (unsigned i = 0; i < 100; i++) {
+		struct orpc_buf *a = orpc_bufs_take(&bufs, 1);
+		struct orpc_buf *b = orpc_bufs_take(&bufs, 1);
+
+		orpc_bufs_put(&bufs, orpc_buf_new(&bufs, 1));
+		orpc_bufs_put(&bufs, a);
+		orpc_bufs_put(&bufs, orpc_buf_new(&bufs, 1));
+		orpc_bufs_put(&bufs, b);
+		ck_assert_uint_le(kept(0), 3 * bufs.cap[0]);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("buf");
@@ -165,6 +181,7 @@ int main(void)
 	tcase_add_test(tcase, a_buffer_goes_back_with_its_last_reference);
 	tcase_add_test(tcase, a_store_keeps_so_much_of_each_size_and_no_more);
 	tcase_add_test(tcase, what_a_worker_made_may_go_to_the_store);
+	tcase_add_test(tcase, what_workers_make_does_not_pile_up);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
