@@ -247,9 +247,9 @@ static int add_link(struct ovl_edit *edit, struct ovl_node *node,
 	err = choose_form(node, fd, names_fixed);
 	if (!err)
 		err = link_into_place(edit, fd, name);
-	if (!err && ovl_map_put(node->tree->map, node->id.fileid,
-	                        edit->dir->id.fileid, name, strlen(name)))
-		ovl_map_set_complete(node->tree->map, false);
+	if (!err)
+		ovl_map_put(node->tree->map, node->id.fileid,
+		            edit->dir->id.fileid, name, strlen(name));
 	ovl_tree_move_end(node->tree);
 	close(fd);
 	if (err)
@@ -386,7 +386,7 @@ void ovl_edit_unlinked(struct ovl_edit *edit, struct ovl_node *node,
 	                 ovl_index_has(edit->fs->tree.index, node->id));
 	/* Names that nobody has looked up yet only a walk finds. */
 	lost = !node->indexed &&
-	       !ovl_map_get(map, node->id.fileid, 0, &parent, other);
+	       !ovl_map_get_one(map, node->id.fileid, &parent, other);
 	if (gone && !node->dir)
 		ovl_standin_remove(edit->fs->standins, node->ino,
 		                   node->ino_generation);

@@ -12,6 +12,8 @@
 
 /* Directories above one another that rows of the map are followed through. */
 #define MAX_DEPTH 4096
+/* Rows that are followed for one object, lest damaged ones lead in circles. */
+#define MAX_ROWS (4 * MAX_DEPTH)
 /* Times that moves may come in between, before the caller is to come again. */
 #define MAX_TRIES 16
 
@@ -148,64 +150,93 @@ static bool drop_row(struct ovl_tree *tree, unsigned moves, uint64_t fileid,
 	return quiet;
 }
 
+/* One search by rows. */
+struct climb {
+	struct ovl *fs;
+	struct ovl_tree *tree;
+	unsigned rows; /* that have been followed */
+};
+
+static int by_rows(struct climb *climb, uint64_t fileid, unsigned depth,
+                   struct ovl_node **node);
+
+/* What the row leads to. -ENOENT: not to that object. */
+static int follow_row(struct climb *climb, uint64_t fileid,
+                      const struct ovl_row *row, unsigned depth,
+                      struct ovl_node **node)
+{
+	struct ovl *fs = climb->fs;
+	struct ovl_node *dir, *got;
+	int err;
+
+	err = by_rows(climb, row->parent, depth + 1, &dir);
+	if (err)
+		return err;
+	err = climb->tree->upper
+	              ? ovl_find_child(fs, dir, row->name, true, &got)
+	              : ovl_stack_lookup(fs->stack, dir, row->name, true, &got);
+	ovl_node_unref(dir);
+	if (err)
+		return err == -ESTALE || err == -ENOTDIR ? -ENOENT : err;
+	if (got->id.fileid != fileid) {
+		ovl_node_unref(got);
+		return -ENOENT;
+	}
+	*node = got;
+	return 0;
+}
+
 /*
  * The node of the tree by the rows of its map. -ENOENT: there is none that leads
  * to it. Rows that lead elsewhere are dropped. -ERESTART: nothing was found, but
  * something has moved meanwhile.
  */
-static int by_rows(struct ovl *fs, struct ovl_tree *tree, uint64_t fileid,
-                   unsigned depth, struct ovl_node **node)
+static int by_rows(struct climb *climb, uint64_t fileid, unsigned depth,
+                   struct ovl_node **node)
 {
+	struct ovl_tree *tree = climb->tree;
 	unsigned moves = atomic_load(&tree->moves);
-	char name[NAME_MAX + 1];
-	struct ovl_node *dir, *got = ovl_tree_get(tree, fileid);
-	bool had_row = false;
-	uint64_t parent;
-	int err;
+	struct ovl_node *got = ovl_tree_get(tree, fileid);
+	struct ovl_rows rows = { 0 };
+	int err = -ENOENT;
 
 	if (got) {
 		*node = got;
 		return 0;
 	}
-	while (depth < MAX_DEPTH &&
-	       ovl_map_get(tree->map, fileid, 0, &parent, name)) {
-		had_row = true;
-		err = by_rows(fs, tree, parent, depth + 1, &dir);
-		if (!err) {
-			err = tree->upper ? ovl_find_child(fs, dir, name, true,
-			                                   &got)
-			                  : ovl_stack_lookup(fs->stack, dir,
-			                                     name, true, &got);
-			ovl_node_unref(dir);
-		}
-		if (!err && got->id.fileid == fileid) {
-			*node = got;
-			return 0;
-		}
-		if (!err)
-			ovl_node_unref(got);
-		if (err && err != -ENOENT && err != -ESTALE && err != -ENOTDIR)
-			return err;
-		if (!drop_row(tree, moves, fileid, parent, name))
-			return -ERESTART;
+	if (depth == MAX_DEPTH)
+		return -ENOENT;
+	ovl_map_get(tree->map, fileid, &rows);
+	for (size_t i = 0; err == -ENOENT && i < rows.n; i++) {
+		const struct ovl_row *row = &rows.row[i];
+
+		if (climb->rows++ == MAX_ROWS)
+			break;
+		err = follow_row(climb, fileid, row, depth, node);
+		if (err == -ENOENT &&
+		    !drop_row(tree, moves, fileid, row->parent, row->name))
+			err = -ERESTART;
 	}
 	/* What exists has a row at every moment, if it has any. */
-	if (!had_row)
-		return -ENOENT;
-	return !(moves & 1) && atomic_load(&tree->moves) == moves ? -ENOENT
-	                                                          : -ERESTART;
+	if (err == -ENOENT && rows.n &&
+	    ((moves & 1) || atomic_load(&tree->moves) != moves))
+		err = -ERESTART;
+	ovl_rows_release(&rows);
+	return err;
 }
 
 int ovl_find_by_rows(struct ovl *fs, struct ovl_tree *tree, uint64_t fileid,
                      struct ovl_node **node)
 {
-	return by_rows(fs, tree, fileid, 0, node);
+	struct climb climb = { .fs = fs, .tree = tree };
+
+	return by_rows(&climb, fileid, 0, node);
 }
 
 int ovl_find_lower(struct ovl *fs, struct ovl_id id, struct ovl_node **lower)
 {
 	struct ovl_node *got;
-	int err = by_rows(fs, &fs->stack->tree, id.fileid, 0, &got);
+	int err = ovl_find_by_rows(fs, &fs->stack->tree, id.fileid, &got);
 
 	if (err)
 		return err;
@@ -254,7 +285,7 @@ static struct ovl_node *stack_dir(struct ovl *fs, uint64_t fileid,
 	uint64_t parent;
 
 	if (dir || depth == MAX_DEPTH ||
-	    !ovl_map_get(fs->stack->tree.map, fileid, 0, &parent, name))
+	    !ovl_map_get_one(fs->stack->tree.map, fileid, &parent, name))
 		return dir;
 	above = stack_dir(fs, parent, depth + 1);
 	if (!above)
@@ -266,51 +297,67 @@ static struct ovl_node *stack_dir(struct ovl *fs, uint64_t fileid,
 }
 
 /*
- * The `index`th place of the stack's node: the one it is known by first, then,
- * for a file of several links, those that the map has. False: no more.
+ * Whether the stack's node shows by the name `name` in the stack's directory
+ * `dir`: its directory (not for NULL) in the overlay, and what it shows as.
  */
-static bool nth_place(struct ovl *fs, struct ovl_node *lower, unsigned index,
-                      struct ovl_node **dir, char *name)
+static int find_shown_in(struct ovl *fs, struct ovl_node *lower,
+                         struct ovl_node *dir, const char *name, bool may_wait,
+                         struct ovl_node **in, struct ovl_node **node)
 {
-	uint64_t parent;
+	struct ovl_node *over;
+	int err = ovl_find_over(fs, dir, may_wait, &over);
 
-	if (index == 0) {
-		*dir = ovl_node_place(lower, name);
-		return *dir != NULL;
+	if (err)
+		return err;
+	err = shows_as(fs, lower, over, name, may_wait, node);
+	if (!err && in)
+		*in = over;
+	else
+		ovl_node_unref(over);
+	return err;
+}
+
+/* The same by all names that the map has of a file, which may have several. */
+static int find_shown_by_rows(struct ovl *fs, struct ovl_node *lower,
+                              struct ovl_node **in, char *name,
+                              struct ovl_node **node)
+{
+	struct ovl_rows rows = { 0 };
+	struct ovl_node *dir;
+	int err = -ENOENT;
+
+	ovl_map_get(lower->tree->map, lower->id.fileid, &rows);
+	for (size_t i = 0; i < rows.n && err == -ENOENT; i++) {
+		dir = stack_dir(fs, rows.row[i].parent, 0);
+		if (!dir)
+			continue;
+		strcpy(name, rows.row[i].name);
+		err = find_shown_in(fs, lower, dir, name, true, in, node);
+		ovl_node_unref(dir);
 	}
-	if (lower->dir || !ovl_map_get(lower->tree->map, lower->id.fileid,
-	                               index - 1, &parent, name))
-		return false;
-	*dir = stack_dir(fs, parent, 0);
-	return *dir != NULL;
+	ovl_rows_release(&rows);
+	return err;
 }
 
 /*
  * Find a place where the stack's node shows: its directory (not for NULL) and
- * name in the overlay, and what it shows as.
+ * name in the overlay, and what it shows as. First the one it is known by.
  */
 static int find_shown(struct ovl *fs, struct ovl_node *lower, bool may_wait,
                       struct ovl_node **in, char *name, struct ovl_node **node)
 {
-	struct ovl_node *dir, *over = NULL;
-	int err = -ENOENT;
+	struct ovl_node *dir = ovl_node_place(lower, name);
+	int err;
 
-	for (unsigned i = 0; err == -ENOENT; i++) {
-		if (i == 1 && !may_wait && !lower->dir)
-			return -EAGAIN; /* other names may need a disk */
-		if (!nth_place(fs, lower, i, &dir, name))
-			break;
-		err = ovl_find_over(fs, dir, may_wait, &over);
-		ovl_node_unref(dir);
-		if (err)
-			continue;
-		err = shows_as(fs, lower, over, name, may_wait, node);
-		if (!err && in)
-			*in = over;
-		else
-			ovl_node_unref(over);
-	}
-	return err;
+	if (!dir)
+		return -ENOENT;
+	err = find_shown_in(fs, lower, dir, name, may_wait, in, node);
+	ovl_node_unref(dir);
+	if (err != -ENOENT || lower->dir)
+		return err;
+	/* Other names may need a disk. */
+	return may_wait ? find_shown_by_rows(fs, lower, in, name, node)
+	                : -EAGAIN;
 }
 
 /* A lower directory that has moved: the upper one that redirects to it. */
@@ -321,7 +368,7 @@ static int find_moved(struct ovl *fs, struct ovl_node *lower,
 	int err = -ERESTART;
 
 	for (unsigned i = 0; i < MAX_TRIES && err == -ERESTART; i++)
-		err = by_rows(fs, &fs->tree, lower->id.fileid, 0, &got);
+		err = ovl_find_by_rows(fs, &fs->tree, lower->id.fileid, &got);
 	if (err)
 		return err == -ERESTART ? -EINPROGRESS : err;
 	if (got->id.generation != lower->id.generation) {

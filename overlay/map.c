@@ -2,14 +2,15 @@
 
 #include "overlay/map.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "overlay/heap.h"
+#include "overlay/writer.h"
 
 /*
  * A hash table in shards, so that threads seldom meet, and so that a table that
@@ -20,50 +21,75 @@
 /* Rows a bucket, when full: rows are many, and look-ups of them rare. */
 #define LOAD_MAX 2
 
+/* What is in memory of a row: that it is, or with a file, that it is not. */
 struct row {
-	struct row *next; /* in its bucket, newest first */
+	struct row *next;        /* in its bucket, newest first */
+	TAILQ_ENTRY(row) queued; /* unless it is in flight */
 	uint64_t fileid;
 	uint64_t parent;
-	char name[]; /* terminated */
+	bool gone;
+	bool sent;      /* in flight: `gone` as it is being written */
+	bool in_flight; /* the writer has it, and it has not changed since */
+	uint8_t len;
+	char name[];
 };
+
+TAILQ_HEAD(queue, row);
 
 struct shard {
 	pthread_mutex_t lock; /* guards all of the shard */
 	struct row **buckets;
 	size_t nbuckets; /* 0, or a power of two */
 	size_t count;
-	size_t bytes;           /* of its rows */
+	size_t bytes; /* of its rows and buckets */
+	/* Oldest first: what is to be written; where there is no file, all. */
+	struct queue queue;
 } __attribute__((aligned(64))); /* no two locks in one cache line */
 
 struct ovl_map {
 	struct shard shards[SHARDS];
 	/* Inode numbers come from layers, which may be made to collide. */
 	unsigned char key[crypto_shorthash_KEYBYTES];
-	atomic_bool complete;
+	size_t max_bytes;          /* of a shard */
+	struct ovl_writer *writer; /* held; NULL: no file */
+	enum ovl_table table;
+	/* What is being written; the writer's. */
+	struct row **batch;
+	size_t nbatch;
+
+	pthread_mutex_t complete_lock; /* guards what follows */
+	bool complete;
+	unsigned losses;
 };
 
-struct ovl_map *ovl_map_new(void)
+struct ovl_map *ovl_map_new(struct ovl_writer *writer, enum ovl_table table,
+                            size_t max_bytes)
 {
 	struct ovl_map *map;
-	unsigned i;
 
 	map = aligned_alloc(_Alignof(struct ovl_map), sizeof(*map));
 	if (!map)
 		return NULL;
 	memset(map, 0, sizeof(*map));
-	for (i = 0; i < SHARDS; i++)
+	for (unsigned i = 0; i < SHARDS; i++) {
 		pthread_mutex_init(&map->shards[i].lock, NULL);
+		TAILQ_INIT(&map->shards[i].queue);
+	}
+	pthread_mutex_init(&map->complete_lock, NULL);
 	randombytes_buf(map->key, sizeof(map->key));
-	atomic_init(&map->complete, false);
+	map->max_bytes = max_bytes / SHARDS;
+	map->table = table;
+	map->writer = writer;
+	if (writer)
+		ovl_writer_join(writer, map, table);
 	return map;
 }
 
 static void release_shard(struct shard *shard)
 {
 	struct row *row;
-	size_t i;
 
-	for (i = 0; i < shard->nbuckets; i++) {
+	for (size_t i = 0; i < shard->nbuckets; i++) {
 		while ((row = shard->buckets[i])) {
 			shard->buckets[i] = row->next;
 			free(row);
@@ -75,14 +101,17 @@ static void release_shard(struct shard *shard)
 
 void ovl_map_free(struct ovl_map *map)
 {
-	unsigned i;
-
 	if (!map)
 		return;
-	for (i = 0; i < SHARDS; i++)
+	if (map->writer)
+		ovl_writer_leave(map->writer, map->table);
+	for (unsigned i = 0; i < SHARDS; i++)
 		release_shard(&map->shards[i]);
+	pthread_mutex_destroy(&map->complete_lock);
 	free(map);
 }
+
+/* ---- shards ------------------------------------------------------------------- */
 
 /* The low bits choose the shard, those above them the bucket. */
 static uint64_t hash_fileid(const struct ovl_map *map, uint64_t fileid)
@@ -119,8 +148,7 @@ static struct row **find_row(const struct shard *shard, uint64_t hash,
 		return NULL;
 	for (link = bucket_of(shard, hash); *link; link = &(*link)->next) {
 		if ((*link)->fileid == fileid && (*link)->parent == parent &&
-		    strncmp((*link)->name, name, len) == 0 &&
-		    (*link)->name[len] == '\0')
+		    (*link)->len == len && !memcmp((*link)->name, name, len))
 			return link;
 	}
 	return NULL;
@@ -151,125 +179,272 @@ static void move_rows(struct ovl_map *map, struct shard *to, struct row *row)
 static void grow(struct ovl_map *map, struct shard *shard)
 {
 	struct shard grown = { .nbuckets = shard->nbuckets * 2 };
-	size_t i;
 
 	if (grown.nbuckets == 0)
 		grown.nbuckets = FIRST_BUCKETS;
 	grown.buckets = calloc(grown.nbuckets, sizeof(*grown.buckets));
 	if (!grown.buckets)
 		return;
-	for (i = 0; i < shard->nbuckets; i++)
+	for (size_t i = 0; i < shard->nbuckets; i++)
 		move_rows(map, &grown, shard->buckets[i]);
 	free(shard->buckets);
+	shard->bytes +=
+		(grown.nbuckets - shard->nbuckets) * sizeof(*shard->buckets);
 	shard->buckets = grown.buckets;
 	shard->nbuckets = grown.nbuckets;
 }
 
-static size_t row_size(size_t len)
+static size_t row_bytes(size_t len)
 {
-	return offsetof(struct row, name) + len + 1;
+	return ovl_heap_bytes(offsetof(struct row, name) + len);
 }
 
-/* Put a new row in front of its bucket. 0 or -ENOMEM. */
-static int insert_row(struct ovl_map *map, struct shard *shard, uint64_t hash,
-                      struct row *row)
+/* The row that `link` leads to goes; it is in no queue any more. */
+static void remove_row(struct shard *shard, struct row **link)
 {
-	struct row **bucket;
+	struct row *row = *link;
 
+	*link = row->next;
+	shard->count--;
+	shard->bytes -= row_bytes(row->len);
+	free(row);
+}
+
+static void remove_queued(struct ovl_map *map, struct shard *shard,
+                          struct row *row)
+{
+	TAILQ_REMOVE(&shard->queue, row, queued);
+	remove_row(shard,
+	           find_row(shard, hash_fileid(map, row->fileid), row->fileid,
+	                    row->parent, row->name, row->len));
+}
+
+/*
+ * Room for one more row. `*lost`: an older one had to go for it. False: there is
+ * none, as what is to be written is not to be lost to something newer.
+ */
+static bool make_room(struct ovl_map *map, struct shard *shard, size_t len,
+                      bool *lost)
+{
+	struct row *oldest;
+
+	while (shard->bytes + row_bytes(len) > map->max_bytes) {
+		oldest = TAILQ_FIRST(&shard->queue);
+		if (map->writer || !oldest)
+			return false;
+		remove_queued(map, shard, oldest);
+		*lost = true;
+	}
 	if (shard->count >= shard->nbuckets * LOAD_MAX)
 		grow(map, shard);
-	if (shard->nbuckets == 0)
-		return -ENOMEM;
+	return shard->nbuckets > 0;
+}
+
+/* Put it where the writer, or who makes room, takes from. */
+static void queue_row(struct ovl_map *map, struct shard *shard, struct row *row)
+{
+	bool first = TAILQ_EMPTY(&shard->queue);
+
+	row->in_flight = false;
+	TAILQ_INSERT_TAIL(&shard->queue, row, queued);
+	if (first && map->writer)
+		ovl_writer_wake(map->writer);
+}
+
+/* False: no room, or no memory. */
+static bool add_row(struct ovl_map *map, struct shard *shard, uint64_t hash,
+                    const struct row *like, const char *name, bool *lost)
+{
+	struct row *row, **bucket;
+
+	if (!make_room(map, shard, like->len, lost))
+		return false;
+	row = malloc(offsetof(struct row, name) + like->len);
+	if (!row)
+		return false;
+	memcpy(row, like, offsetof(struct row, name));
+	memcpy(row->name, name, like->len);
 	bucket = bucket_of(shard, hash);
 	row->next = *bucket;
 	*bucket = row;
 	shard->count++;
-	shard->bytes += ovl_heap_bytes(row_size(strlen(row->name)));
-	return 0;
+	shard->bytes += row_bytes(row->len);
+	queue_row(map, shard, row);
+	return true;
 }
 
-int ovl_map_put(struct ovl_map *map, uint64_t fileid, uint64_t parent,
-                const char *name, size_t len)
+/* ---- changing ------------------------------------------------------------------- */
+
+/* It is to be, or not to be: what is in flight is to be written once more. */
+static void turn(struct ovl_map *map, struct shard *shard, struct row *row,
+                 bool gone)
 {
+	if (row->gone == gone)
+		return;
+	row->gone = gone;
+	if (row->in_flight)
+		queue_row(map, shard, row);
+}
+
+void ovl_map_put(struct ovl_map *map, uint64_t fileid, uint64_t parent,
+                 const char *name, size_t len)
+{
+	const struct row like = { .fileid = fileid,
+		                  .parent = parent,
+		                  .len = (uint8_t)len };
 	uint64_t hash = hash_fileid(map, fileid);
 	struct shard *shard = lock_shard(map, hash);
-	struct row *row = NULL;
-	int ret = 0;
+	struct row **link;
+	bool lost = false;
 
-	if (find_row(shard, hash, fileid, parent, name, len))
-		goto out;
-	ret = -ENOMEM;
-	row = malloc(row_size(len));
-	if (!row)
-		goto out;
-	row->fileid = fileid;
-	row->parent = parent;
-	memcpy(row->name, name, len);
-	row->name[len] = '\0';
-	ret = insert_row(map, shard, hash, row);
-	if (ret == 0)
-		row = NULL;
-out:
+	link = find_row(shard, hash, fileid, parent, name, len);
+	if (link)
+		turn(map, shard, *link, false);
+	else if (!add_row(map, shard, hash, &like, name, &lost))
+		lost = true;
 	pthread_mutex_unlock(&shard->lock);
-	free(row);
-	return ret;
+	if (lost)
+		ovl_map_lost(map);
+}
+
+void ovl_map_put_many(struct ovl_map *map, uint64_t fileid, uint64_t parent,
+                      const char *name, size_t len)
+{
+	struct shard *shard = &map->shards[hash_fileid(map, fileid) % SHARDS];
+	bool full = map->writer;
+
+	while (full) {
+		pthread_mutex_lock(&shard->lock);
+		full = shard->bytes > map->max_bytes / 2 && shard->count > 0;
+		pthread_mutex_unlock(&shard->lock);
+		if (full)
+			ovl_writer_wait(map->writer);
+	}
+	ovl_map_put(map, fileid, parent, name, len);
 }
 
 void ovl_map_del(struct ovl_map *map, uint64_t fileid, uint64_t parent,
                  const char *name, size_t len)
 {
+	const struct row like = { .fileid = fileid,
+		                  .parent = parent,
+		                  .gone = true,
+		                  .len = (uint8_t)len };
 	uint64_t hash = hash_fileid(map, fileid);
 	struct shard *shard = lock_shard(map, hash);
-	struct row **link, *row = NULL;
+	struct row **link;
+	bool lost = false;
 
 	link = find_row(shard, hash, fileid, parent, name, len);
-	if (link) {
-		row = *link;
-		*link = row->next;
-		shard->count--;
-		shard->bytes -= ovl_heap_bytes(row_size(len));
-	}
+	if (link && !map->writer)
+		remove_queued(map, shard, *link);
+	else if (link)
+		turn(map, shard, *link, true);
+	else if (map->writer)
+		/* Where there is no room, a row too many stays on disk. */
+		add_row(map, shard, hash, &like, name, &lost);
 	pthread_mutex_unlock(&shard->lock);
-	free(row);
 }
 
-bool ovl_map_get(struct ovl_map *map, uint64_t fileid, unsigned index,
-                 uint64_t *parent, char *name)
+/* ---- looking up ------------------------------------------------------------------ */
+
+/* 0 or -ENOMEM. */
+static int get_from_memory(struct ovl_map *map, uint64_t fileid,
+                           struct ovl_rows *rows)
 {
 	uint64_t hash = hash_fileid(map, fileid);
 	struct shard *shard = lock_shard(map, hash);
 	const struct row *row = NULL;
+	int err = 0;
 
 	if (shard->nbuckets > 0)
 		row = *bucket_of(shard, hash);
-	for (; row; row = row->next) {
-		if (row->fileid == fileid && index-- == 0)
-			break;
-	}
-	if (row) {
-		*parent = row->parent;
-		strcpy(name, row->name);
-	}
+	for (; row && !err; row = row->next)
+		if (row->fileid == fileid)
+			err = ovl_rows_add(rows, row->parent, row->name,
+			                   row->len, row->gone);
 	pthread_mutex_unlock(&shard->lock);
-	return row != NULL;
+	return err;
 }
 
-void ovl_map_set_complete(struct ovl_map *map, bool complete)
+void ovl_map_get(struct ovl_map *map, uint64_t fileid, struct ovl_rows *rows)
 {
-	atomic_store(&map->complete, complete);
+	/* In this order: what has been written meanwhile is on disk by now. */
+	int err = get_from_memory(map, fileid, rows);
+
+	if (!err && map->writer)
+		err = ovl_store_get(ovl_writer_store(map->writer), map->table,
+		                    fileid, rows);
+	if (err) {
+		ovl_map_lost(map);
+		if (map->writer)
+			ovl_writer_wake(map->writer);
+	}
+	ovl_rows_settle(rows);
+}
+
+bool ovl_map_get_one(struct ovl_map *map, uint64_t fileid, uint64_t *parent,
+                     char *name)
+{
+	struct ovl_rows rows = { 0 };
+	bool found;
+
+	ovl_map_get(map, fileid, &rows);
+	found = rows.n > 0;
+	if (found) {
+		*parent = rows.row[0].parent;
+		strcpy(name, rows.row[0].name);
+	}
+	ovl_rows_release(&rows);
+	return found;
+}
+
+/* ---- complete or not --------------------------------------------------------------- */
+
+void ovl_map_lost(struct ovl_map *map)
+{
+	pthread_mutex_lock(&map->complete_lock);
+	map->complete = false;
+	map->losses++;
+	pthread_mutex_unlock(&map->complete_lock);
+}
+
+unsigned ovl_map_losses(struct ovl_map *map)
+{
+	unsigned losses;
+
+	pthread_mutex_lock(&map->complete_lock);
+	losses = map->losses;
+	pthread_mutex_unlock(&map->complete_lock);
+	return losses;
+}
+
+void ovl_map_walked(struct ovl_map *map, unsigned losses)
+{
+	pthread_mutex_lock(&map->complete_lock);
+	if (map->losses == losses)
+		map->complete = true;
+	pthread_mutex_unlock(&map->complete_lock);
 }
 
 bool ovl_map_complete(struct ovl_map *map)
 {
-	return atomic_load(&map->complete);
+	bool complete;
+
+	pthread_mutex_lock(&map->complete_lock);
+	complete = map->complete;
+	pthread_mutex_unlock(&map->complete_lock);
+	return complete;
 }
 
-size_t ovl_map_count(struct ovl_map *map)
+/* ---- writing ------------------------------------------------------------------------- */
+
+/* In memory. */
+static size_t count_rows(struct ovl_map *map)
 {
 	size_t count = 0;
-	unsigned i;
 
-	for (i = 0; i < SHARDS; i++) {
+	for (unsigned i = 0; i < SHARDS; i++) {
 		pthread_mutex_lock(&map->shards[i].lock);
 		count += map->shards[i].count;
 		pthread_mutex_unlock(&map->shards[i].lock);
@@ -277,18 +452,106 @@ size_t ovl_map_count(struct ovl_map *map)
 	return count;
 }
 
+/* Up to `room` rows go on their way; what comes later has its turn later. */
+static void send_off(struct ovl_map *map, size_t room)
+{
+	struct shard *shard;
+	struct row *row;
+
+	for (unsigned i = 0; i < SHARDS; i++) {
+		shard = &map->shards[i];
+		pthread_mutex_lock(&shard->lock);
+		while (map->nbatch < room &&
+		       (row = TAILQ_FIRST(&shard->queue))) {
+			TAILQ_REMOVE(&shard->queue, row, queued);
+			row->in_flight = true;
+			row->sent = row->gone;
+			map->batch[map->nbatch++] = row;
+		}
+		pthread_mutex_unlock(&shard->lock);
+	}
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct row *x = *(struct row *const *)a;
+	const struct row *y = *(struct row *const *)b;
+
+	return x->fileid < y->fileid ? -1 : x->fileid > y->fileid;
+}
+
+void ovl_map_write(struct ovl_map *map, struct ovl_store *store)
+{
+	size_t room = count_rows(map);
+
+	map->nbatch = 0;
+	map->batch = room ? malloc(room * sizeof(struct row *)) : NULL;
+	if (!map->batch)
+		return;
+	send_off(map, room);
+	/* Neighbours share pages. */
+	qsort(map->batch, map->nbatch, sizeof(struct row *), compare);
+	for (size_t i = 0; i < map->nbatch; i++) {
+		/* Nobody else changes or frees what is read here. */
+		const struct row *row = map->batch[i];
+
+		if (row->sent)
+			ovl_store_del(store, map->table, row->fileid,
+			              row->parent, row->name, row->len);
+		else
+			ovl_store_put(store, map->table, row->fileid,
+			              row->parent, row->name, row->len);
+	}
+}
+
+void ovl_map_written(struct ovl_map *map, int err)
+{
+	struct shard *shard;
+	struct row *row;
+	uint64_t hash;
+
+	for (size_t i = 0; i < map->nbatch; i++) {
+		row = map->batch[i];
+		hash = hash_fileid(map, row->fileid);
+		shard = lock_shard(map, hash);
+		if (row->in_flight)
+			remove_row(shard,
+			           find_row(shard, hash, row->fileid,
+			                    row->parent, row->name, row->len));
+		pthread_mutex_unlock(&shard->lock);
+	}
+	free(map->batch);
+	map->batch = NULL;
+	map->nbatch = 0;
+	if (err)
+		ovl_map_lost(map);
+}
+
+/* ---- statistics ------------------------------------------------------------------------ */
+
+uint64_t ovl_map_count(struct ovl_map *map)
+{
+	uint64_t count = count_rows(map);
+
+	if (map->writer)
+		count += ovl_store_count(ovl_writer_store(map->writer),
+		                         map->table);
+	return count;
+}
+
 size_t ovl_map_bytes(struct ovl_map *map)
 {
 	size_t bytes = sizeof(*map);
-	struct shard *shard;
-	unsigned i;
 
-	for (i = 0; i < SHARDS; i++) {
-		shard = &map->shards[i];
-		pthread_mutex_lock(&shard->lock);
-		bytes += shard->bytes +
-		         shard->nbuckets * sizeof(*shard->buckets);
-		pthread_mutex_unlock(&shard->lock);
+	for (unsigned i = 0; i < SHARDS; i++) {
+		pthread_mutex_lock(&map->shards[i].lock);
+		bytes += map->shards[i].bytes;
+		pthread_mutex_unlock(&map->shards[i].lock);
 	}
 	return bytes;
+}
+
+uint64_t ovl_map_file_bytes(struct ovl_map *map)
+{
+	return map->writer ? ovl_store_bytes(ovl_writer_store(map->writer)) : 0;
 }

@@ -296,9 +296,9 @@ void ovl_node_remember(struct ovl_node *node, struct ovl_node *dir,
 	another = !node->dir && node->attr.nlink > 1 &&
 	          (node->parent != dir || strcmp(node->name, name));
 	pthread_mutex_unlock(&node->lock);
-	if (another && ovl_map_put(node->tree->map, node->id.fileid,
-	                           dir->id.fileid, name, strlen(name)))
-		ovl_map_set_complete(node->tree->map, false);
+	if (another)
+		ovl_map_put(node->tree->map, node->id.fileid, dir->id.fileid,
+		            name, strlen(name));
 }
 
 void ovl_node_set_names(struct ovl_node *node, struct ovl_names *names)

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "overlay/check.h"
@@ -23,6 +24,7 @@
 #include "overlay/fs.h"
 #include "overlay/upper.h"
 #include "overlay/whiteout.h"
+#include "overlay/writer.h"
 #include "overlay/xattr.h"
 
 /* What is open, and not yet the overlay's. */
@@ -32,6 +34,8 @@ struct opening {
 	struct ovl_layer *lowers; /* top first */
 	size_t nlowers;           /* of which are open */
 	char *statedir;
+	struct ovl_writer
+		*writer; /* of rows; NULL: there is no file for them */
 	char *why;
 	size_t size;
 };
@@ -316,6 +320,32 @@ static int open_workdir(struct opening *o)
 	return err;
 }
 
+/*
+ * The file of where objects were seen. Without it all works as well, but for the
+ * walks.
+ */
+static void open_rows(struct opening *o)
+{
+	struct ovl_store *store = NULL;
+	int dir = open_dir(o->statedir), err = dir < 0 ? dir : 0;
+
+	if (!err) {
+		err = ovl_store_open(dir, OVL_STORE_MAX, o->fs->log,
+		                     o->fs->log_arg, &store);
+		close(dir);
+	}
+	if (!err)
+		err = ovl_writer_new(store, &o->writer);
+	if (!err)
+		return;
+	ovl_store_close(store);
+	ovl_log(o->fs, LOG_NOTICE,
+	        "statedir '%s': places of files are kept in memory only: %s",
+	        o->statedir,
+	        err == -EREMOTE ? "it is on a network filesystem"
+	                        : strerror(-err));
+}
+
 /* ---- trees --------------------------------------------------------------------------------- */
 
 static int walk_lookup(void *arg, struct ovl_node *dir, const char *name,
@@ -337,7 +367,7 @@ static int make_trees(struct opening *o)
 	}
 	for (size_t i = 0; i < o->nlowers; i++)
 		ovl_layer_isolate(&o->lowers[i]);
-	err = ovl_stack_new(o->lowers, o->nlowers, &config,
+	err = ovl_stack_new(o->lowers, o->nlowers, &config, o->writer,
 	                    fs->state.cookie_key, &fs->stack);
 	if (err)
 		return err;
@@ -345,8 +375,8 @@ static int make_trees(struct opening *o)
 	o->nlowers = 0;
 	if (!fs->has_upper)
 		return 0;
-	err = ovl_tree_init(&fs->tree, true, &config, fs->stack->cookie_key,
-	                    ovl_flush_heard, fs);
+	err = ovl_tree_init(&fs->tree, true, &config, o->writer,
+	                    fs->stack->cookie_key, ovl_flush_heard, fs);
 	if (err)
 		return err;
 	fs->tree.writable = !fs->read_only;
@@ -433,7 +463,10 @@ int ovl_open(const struct ovl_config *config, struct ovl **fs, char *why,
 	if (!err)
 		err = save_state(&o);
 	if (!err)
+		open_rows(&o);
+	if (!err)
 		err = make_trees(&o);
+	ovl_writer_unref(o.writer);
 	if (err)
 		ovl_close(o.fs);
 	else
@@ -518,6 +551,7 @@ void ovl_stats(struct ovl *fs, struct ovl_stats *stats)
 	stats->cache_bytes = atomic_load(&lower->bytes);
 	stats->places = ovl_map_count(lower->map);
 	stats->place_bytes = ovl_map_bytes(lower->map);
+	stats->place_file_bytes = ovl_map_file_bytes(lower->map);
 	stats->files = ovl_fdcache_count(lower->fds);
 	stats->walks = ovl_walk_count(&fs->stack->walk);
 	if (fs->has_upper) {

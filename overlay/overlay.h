@@ -333,8 +333,9 @@ struct ovl_stats {
 	uint64_t files;       /* descriptors open in the cache */
 	uint64_t copyups;     /* objects copied up, ever */
 	uint64_t copied_bytes;
-	uint64_t walks;   /* of the whole tree for a handle */
-	uint64_t flushes; /* fsync, fdatasync, syncfs */
+	uint64_t walks;            /* of the whole tree for a handle */
+	uint64_t flushes;          /* fsync, fdatasync, syncfs */
+	uint64_t place_file_bytes; /* on disk that places take */
 };
 
 void ovl_stats(struct ovl *fs, struct ovl_stats *stats);

@@ -3,7 +3,6 @@
 #include "overlay/refresh.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -65,15 +64,42 @@ static bool is_same(const struct ovl_node *node, const struct ovl_real *real)
 	       (real->attr.mode & S_IFMT) == node->type;
 }
 
+/* What looking by a name said, is the last word: there is no other to try. */
+static bool is_settled(const struct ovl_node *node, const struct ovl_real *real,
+                       int err)
+{
+	return err ? err != -ENOENT && err != -ESTALE : is_same(node, real);
+}
+
+/* By one after the other of the names it has been seen under. */
+static int look_by_rows(struct ovl_node *node, const struct ovl_rows *rows,
+                        struct ovl_real *real)
+{
+	const struct ovl_row *row = rows->row;
+	struct ovl_node *parent;
+	int err;
+
+	for (size_t i = 0; i < rows->n; i++, row++) {
+		parent = ovl_tree_get(node->tree, row->parent);
+		if (!parent)
+			continue;
+		err = ovl_node_set_place(node, parent, row->name);
+		ovl_node_unref(parent);
+		if (!err)
+			err = look_by_name(node, real);
+		if (is_settled(node, real, err))
+			return err;
+	}
+	return -ESTALE;
+}
+
 /*
  * Look at the object, by its own descriptor where it has one, else by the name
  * it is known by, else by the other names it has been seen under.
  */
 static int look_now(struct ovl_node *node, struct ovl_real *real)
 {
-	char name[NAME_MAX + 1];
-	struct ovl_node *parent;
-	uint64_t parent_id;
+	struct ovl_rows rows = { 0 };
 	struct ovl_fd *fd;
 	int err;
 
@@ -90,21 +116,12 @@ static int look_now(struct ovl_node *node, struct ovl_real *real)
 		return !err && !real->attr.nlink ? -ESTALE : err;
 	}
 	err = look_by_name(node, real);
-	for (unsigned i = 0; !(!err && is_same(node, real)); i++) {
-		if (err && err != -ENOENT && err != -ESTALE)
-			return err;
-		if (!ovl_map_get(node->tree->map, node->id.fileid, i,
-		                 &parent_id, name))
-			return -ESTALE;
-		parent = ovl_tree_get(node->tree, parent_id);
-		if (!parent)
-			continue;
-		err = ovl_node_set_place(node, parent, name);
-		ovl_node_unref(parent);
-		if (!err)
-			err = look_by_name(node, real);
-	}
-	return 0;
+	if (is_settled(node, real, err))
+		return err;
+	ovl_map_get(node->tree->map, node->id.fileid, &rows);
+	err = look_by_rows(node, &rows, real);
+	ovl_rows_release(&rows);
+	return err;
 }
 
 static int look(struct ovl_node *node, struct ovl_real *real)

@@ -241,10 +241,10 @@ static void note(struct renaming *r, bool covers, uint32_t target_links)
 	             covers ? DT_WHT : DT_UNKNOWN);
 	ovl_dir_note(into, r->to_name, source->id.fileid, IFTODT(source->type));
 	/* In this order: what exists has a row at every moment. */
-	if (ovl_map_put(map, source->id.fileid, into->id.fileid, r->to_name,
-	                strlen(r->to_name)) ||
-	    ovl_node_set_place(source, into, r->to_name))
-		ovl_map_set_complete(map, false);
+	ovl_map_put(map, source->id.fileid, into->id.fileid, r->to_name,
+	            strlen(r->to_name));
+	if (ovl_node_set_place(source, into, r->to_name))
+		ovl_map_lost(map);
 	ovl_map_del(map, source->id.fileid, r->from.dir->id.fileid,
 	            r->from_name, strlen(r->from_name));
 	if (r->target && r->target->tree->upper)

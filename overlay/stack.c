@@ -66,7 +66,7 @@ static int walk_lookup(void *arg, struct ovl_node *dir, const char *name,
 }
 
 int ovl_stack_new(struct ovl_layer *layers, size_t nlayers,
-                  const struct ovl_config *config,
+                  const struct ovl_config *config, struct ovl_writer *writer,
                   const unsigned char *cookie_key, struct ovl_stack **stack)
 {
 	struct ovl_stack *fresh;
@@ -81,8 +81,8 @@ int ovl_stack_new(struct ovl_layer *layers, size_t nlayers,
 	memcpy(fresh->cookie_key, cookie_key, OVL_KEY_BYTES);
 	fresh->log = config->log;
 	fresh->log_arg = config->log_arg;
-	err = ovl_tree_init(&fresh->tree, false, config, fresh->cookie_key,
-	                    NULL, NULL);
+	err = ovl_tree_init(&fresh->tree, false, config, writer,
+	                    fresh->cookie_key, NULL, NULL);
 	if (err) {
 		free(fresh);
 		return err;

@@ -29,10 +29,10 @@ struct ovl_stack {
 
 /*
  * A stack of these layers, which it takes over (the array and what is open), on
- * success only. 0 or -errno.
+ * success only; its rows are kept by `writer` (NULL: in memory). 0 or -errno.
  */
 int ovl_stack_new(struct ovl_layer *layers, size_t nlayers,
-                  const struct ovl_config *config,
+                  const struct ovl_config *config, struct ovl_writer *writer,
                   const unsigned char *cookie_key, struct ovl_stack **stack);
 struct ovl_stack *ovl_stack_ref(struct ovl_stack *stack);
 void ovl_stack_unref(struct ovl_stack *stack); /* NULL is fine */

@@ -12,6 +12,11 @@
 #define FIRST_BUCKETS 64
 /* Nodes looked at, at most, for one to forget; then the bound waits. */
 #define CLOCK_STEPS 64
+/* What the map has of a tree's memory: a part, and no more and no less than
+ * that. */
+#define MAP_SHARE 4
+#define MAP_BYTES ((size_t)32 << 20)
+#define MAP_LEAST ((size_t)256 << 10)
 /* Nodes forgotten from a shard before the next one has its turn. */
 #define SHARD_SHARE 4
 
@@ -321,16 +326,29 @@ void ovl_tree_move_end(struct ovl_tree *tree)
 
 /* ---- trees ------------------------------------------------------------------ */
 
+/*
+ * Of so much memory, what rows may take that are not written yet: those of a
+ * second, for they are written once a second.
+ */
+static size_t bytes_for_map(size_t max_memory)
+{
+	size_t bytes = max_memory / MAP_SHARE;
+
+	return max_memory && bytes < MAP_BYTES ? bytes : MAP_BYTES;
+}
+
 int ovl_tree_init(struct ovl_tree *tree, bool upper,
-                  const struct ovl_config *config,
+                  const struct ovl_config *config, struct ovl_writer *writer,
                   const unsigned char *cookie_key, ovl_flushed_fn *flushed,
                   void *arg)
 {
+	const size_t map_bytes = bytes_for_map(config->max_memory);
 	pthread_mutexattr_t recursive;
 
 	memset(tree, 0, sizeof(*tree));
 	tree->max_weight = config->max_entries;
-	tree->max_bytes = config->max_memory ? config->max_memory : SIZE_MAX;
+	tree->max_bytes =
+		config->max_memory ? config->max_memory - map_bytes : SIZE_MAX;
 	tree->log = config->log;
 	tree->log_arg = config->log_arg;
 	tree->cookie_key = cookie_key;
@@ -341,7 +359,9 @@ int ovl_tree_init(struct ovl_tree *tree, bool upper,
 	pthread_mutexattr_destroy(&recursive);
 	tree->max_files = config->max_files;
 	tree->fds = ovl_fdcache_new(config->max_files, flushed, arg);
-	tree->map = ovl_map_new();
+	tree->map =
+		ovl_map_new(writer, upper ? OVL_TABLE_UPPER : OVL_TABLE_LOWER,
+	                    map_bytes < MAP_LEAST ? MAP_LEAST : map_bytes);
 	if (!tree->fds || !tree->map)
 		goto no_memory;
 	for (size_t i = 0; i < OVL_TREE_SHARDS; i++) {
@@ -402,10 +422,9 @@ struct ovl_node *ovl_tree_add(struct ovl_tree *tree,
 
 	if (!fresh)
 		return NULL;
-	if (spec->parent && !spec->indexed &&
-	    ovl_map_put(tree->map, spec->id.fileid, spec->parent->id.fileid,
-	                spec->name, strlen(spec->name)))
-		ovl_map_set_complete(tree->map, false);
+	if (spec->parent && !spec->indexed)
+		ovl_map_put(tree->map, spec->id.fileid, spec->parent->id.fileid,
+		            spec->name, strlen(spec->name));
 
 	pthread_mutex_lock(&shard->lock);
 	old = shard_find(shard, spec->id.fileid);

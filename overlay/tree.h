@@ -63,9 +63,12 @@ struct ovl_tree {
 	atomic_uint moves;
 };
 
-/* A tree without a root, bounded and logging as `config` says. 0 or -ENOMEM. */
+/*
+ * A tree without a root, bounded and logging as `config` says, whose map is kept
+ * by `writer` (NULL: in memory alone). 0 or -ENOMEM.
+ */
 int ovl_tree_init(struct ovl_tree *tree, bool upper,
-                  const struct ovl_config *config,
+                  const struct ovl_config *config, struct ovl_writer *writer,
                   const unsigned char *cookie_key, ovl_flushed_fn *flushed,
                   void *arg);
 

@@ -127,7 +127,7 @@ void ovl_walk_moved(struct ovl_walk *walk, const struct ovl_node *dir)
 	running = walk->running;
 	pthread_mutex_unlock(&walk->lock);
 	if (running && push(walk, dir->id.fileid, false))
-		ovl_map_set_complete(walk->tree->map, false);
+		ovl_map_lost(walk->tree->map);
 }
 
 uint64_t ovl_walk_count(struct ovl_walk *walk)
@@ -154,7 +154,7 @@ static struct ovl_node *find_dir(struct ovl_walk *walk, uint64_t fileid,
 	uint64_t above;
 
 	if (dir || depth == MAX_DEPTH ||
-	    !ovl_map_get(walk->tree->map, fileid, 0, &above, name))
+	    !ovl_map_get_one(walk->tree->map, fileid, &above, name))
 		return dir;
 	parent = find_dir(walk, above, depth + 1);
 	if (!parent)
@@ -207,16 +207,18 @@ static int visit_name(struct ovl_walk *walk, struct ovl_node *dir,
 	struct ovl_node *node;
 	int err;
 
-	if (fileid && type != DT_DIR)
-		return ovl_map_put(walk->tree->map, fileid, dir->id.fileid,
-		                   name, strlen(name));
+	if (fileid && type != DT_DIR) {
+		ovl_map_put_many(walk->tree->map, fileid, dir->id.fileid, name,
+		                 strlen(name));
+		return 0;
+	}
 	err = walk->lookup(walk->arg, dir, name, &node);
 	if (err)
 		return err == -ENOMEM ? err : 0; /* it is gone by now */
 	/* A node that was in memory may know another name only. */
-	err = ovl_map_put(walk->tree->map, node->id.fileid, dir->id.fileid,
-	                  name, strlen(name));
-	if (!err && node->dir)
+	ovl_map_put_many(walk->tree->map, node->id.fileid, dir->id.fileid, name,
+	                 strlen(name));
+	if (node->dir)
 		err = push(walk, node->id.fileid, false);
 	ovl_node_unref(node);
 	return err;
@@ -280,6 +282,7 @@ static void say(struct ovl_walk *walk, const char *what, uint64_t seen)
 static void *run(void *arg)
 {
 	struct ovl_walk *walk = arg;
+	const unsigned losses = ovl_map_losses(walk->tree->map);
 	struct batch *batch = malloc(sizeof(*batch));
 	uint64_t fileid, seen = 0;
 	bool whole;
@@ -294,7 +297,7 @@ static void *run(void *arg)
 	/* A move that came in since would have queued its directory. */
 	whole = !err && !walk->stop && walk->nqueue == 0;
 	if (whole)
-		ovl_map_set_complete(walk->tree->map, true);
+		ovl_map_walked(walk->tree->map, losses);
 	walk->nqueue = 0;
 	tdestroy(walk->known, keep);
 	walk->known = NULL;

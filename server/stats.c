@@ -70,6 +70,8 @@ static const struct metric of_export[] = {
 	{ "cache_bytes", GAUGE, "bytes of entries", OF_FS(cache_bytes) },
 	{ "places", GAUGE, "places", OF_FS(places) },
 	{ "place_bytes", GAUGE, "bytes of places", OF_FS(place_bytes) },
+	{ "place_file_bytes", GAUGE, "bytes of places on disk",
+	  OF_FS(place_file_bytes) },
 	{ "open_files", GAUGE, "open files", OF_FS(files) },
 	{ "copyups_total", COUNTER, "objects copied up", OF_FS(copyups) },
 	{ "copied_bytes_total", COUNTER, "bytes copied up",

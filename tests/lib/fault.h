@@ -3,7 +3,8 @@
  * program is linked with the linker's --wrap for each of them (FAULT_WRAPS of
  * tests/Makemodule.am), and stands for one process: the server's threads make
  * the calls, and the thread of the test, whose own calls never fail, arms and
- * disarms.
+ * disarms. The thread that writes the file of handles is let be: what it does, and
+ * when, is no call's business.
  */
 #ifndef VENEER_TESTS_LIB_FAULT_H
 #define VENEER_TESTS_LIB_FAULT_H

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "overlay/overlay.h"
+#include "overlay/store.h"
 
 #include "tree.h"
 
@@ -78,6 +79,14 @@ static inline void stage_close(void)
 static inline void stage_reopen(void)
 {
 	stage_close();
+	stage_open();
+}
+
+/* The same, and nothing is known of where objects are. */
+static inline void stage_reopen_anew(void)
+{
+	stage_close();
+	unlinkat(tree, "work/veneer/" OVL_STORE_FILE, 0);
 	stage_open();
 }
 

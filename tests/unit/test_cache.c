@@ -20,7 +20,7 @@
 
 /* ---- what is asked of the disk ---------------------------------------------- */
 
-static unsigned asked;
+static _Thread_local unsigned asked; /* by the test's own thread */
 
 int __real_statx(int dir, const char *name, int flags, unsigned mask,
                  struct statx *stx);

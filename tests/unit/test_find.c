@@ -64,7 +64,7 @@ START_TEST(every_kind_is_found_after_a_restart)
 	for (unsigned i = 0; i < NKINDS; i++)
 		ids[i] = id_of(kinds[i]);
 	for (unsigned i = 0; i < NKINDS; i++) {
-		stage_reopen(); /* each by a walk of its own */
+		stage_reopen_anew(); /* each by a walk of its own */
 		ck_assert(resolves(ids[i]));
 		ck_assert(same_id(id_of(kinds[i]), ids[i]));
 	}

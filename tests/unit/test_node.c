@@ -37,8 +37,8 @@ static void setup(void)
 		.nparts = 1,
 	};
 
-	ck_assert_int_eq(ovl_tree_init(&nodes, true, &config, key, NULL, NULL),
-	                 0);
+	ck_assert_int_eq(
+		ovl_tree_init(&nodes, true, &config, NULL, key, NULL, NULL), 0);
 	nodes.root = ovl_tree_add(&nodes, &spec);
 	ck_assert_ptr_nonnull(nodes.root);
 }

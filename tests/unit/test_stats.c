@@ -73,7 +73,7 @@ START_TEST(each_number_has_its_name)
 	const struct orpc_stats rpc = { 1, 2,  3,  4,  5,  6,  7,  8,
 		                        9, 10, 11, 12, 13, 14, 15, 16 };
 	const struct nfsd_export_stats exports[] = {
-		{ "/a", { 1, 2, 3, 4, 5, 6, 7, 8, 9 } },
+		{ "/a", { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 } },
 		{ "/b", { .entries = UINT64_MAX } },
 	};
 
@@ -104,6 +104,8 @@ START_TEST(each_number_has_its_name)
 	ck_assert_int_eq(value_of("veneer_copied_bytes_total{export=\"/a\"}"),
 	                 7);
 	ck_assert_int_eq(value_of("veneer_walks_total{export=\"/a\"}"), 8);
+	ck_assert_int_eq(value_of("veneer_place_file_bytes{export=\"/a\"}"),
+	                 10);
 	ck_assert_int_eq(value_of("veneer_flushes_total{export=\"/a\"}"), 9);
 	ck_assert_ptr_nonnull(strstr(text, "veneer_entries{export=\"/b\"} "
 	                                   "18446744073709551615\n"));

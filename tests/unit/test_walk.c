@@ -58,7 +58,7 @@ START_TEST(a_walk_finds_all_without_another)
 		snprintf(path, sizeof(path), "dir%u/file%u", i, i % NFILES);
 		ids[i] = id_of(path);
 	}
-	stage_reopen();
+	stage_reopen_anew();
 	for (unsigned i = 0; i < NDIRS; i++) {
 		ck_assert_int_eq(resolve(ids[i], &node), 0);
 		ovl_node_unref(node);
@@ -94,7 +94,7 @@ START_TEST(all_who_wait_share_one_walk)
 		snprintf(path, sizeof(path), "dir%u/file1", i);
 		asking[i].id = id_of(path);
 	}
-	stage_reopen();
+	stage_reopen_anew();
 	for (unsigned i = 0; i < 8; i++)
 		ck_assert_int_eq(
 			pthread_create(&threads[i], NULL, ask, &asking[i]), 0);
@@ -137,7 +137,7 @@ START_TEST(nothing_is_missed_while_directories_move)
 	}
 	for (unsigned round = 0; round < 5; round++) {
 		atomic_store(&over, false);
-		stage_reopen();
+		stage_reopen_anew();
 		ck_assert_int_eq(
 			pthread_create(&thread, NULL, move_about, NULL), 0);
 		for (unsigned i = 0; i < NDIRS; i++) {
@@ -165,7 +165,7 @@ START_TEST(closing_ends_a_walk)
 	make_many();
 	id = id_of("dir1/file1");
 	for (unsigned i = 0; i < 5; i++) {
-		stage_reopen();
+		stage_reopen_anew();
 		asking.id = id;
 		ck_assert_int_eq(pthread_create(&thread, NULL, ask, &asking),
 		                 0);
