@@ -366,6 +366,16 @@ int ovl_dir_lock(struct ovl_node *dir, bool may_wait)
 	}
 }
 
+bool ovl_dir_is_read_in(struct ovl_node *dir)
+{
+	bool is_read_in;
+
+	pthread_mutex_lock(&dir->lock);
+	is_read_in = dir->dir->names;
+	pthread_mutex_unlock(&dir->lock);
+	return is_read_in;
+}
+
 void ovl_dir_unlock(struct ovl_node *dir)
 {
 	pthread_mutex_unlock(&dir->lock);

@@ -87,4 +87,7 @@ void ovl_dir_note(struct ovl_node *dir, const char *name, uint64_t fileid,
 /* The fileid of a name whose record had none, now that it is known. */
 void ovl_dir_learn(struct ovl_node *dir, const char *name, uint64_t fileid);
 
+/* Whether its names are in memory at this moment. */
+bool ovl_dir_is_read_in(struct ovl_node *dir);
+
 #endif

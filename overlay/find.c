@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "overlay/dir.h"
+#include "overlay/marks.h"
 #include "overlay/upper.h"
 
 /* Directories above one another that rows of the map are followed through. */
@@ -71,6 +72,28 @@ static int upper_child(struct ovl *fs, struct ovl_node *dir, const char *name,
 }
 
 /*
+ * The same, without reading the names in where they are not in memory: for who
+ * comes by one name only, and may wait.
+ */
+static int upper_seek(struct ovl *fs, struct ovl_node *dir, const char *name,
+                      bool may_wait, struct ovl_node **node)
+{
+	struct ovl_fd *fd;
+	int err;
+
+	if (!may_wait || !dir->dir || ovl_dir_is_read_in(dir))
+		return upper_child(fs, dir, name, may_wait, node);
+	err = ovl_dir_fd(dir, 0, true, &fd);
+	if (err)
+		return err;
+	err = ovl_mark_seek(&fs->upper, ovl_fd_num(fd), name);
+	ovl_fd_unref(fs->tree.fds, fd);
+	if (err > 0)
+		return ovl_upper_load(fs, dir, name, node);
+	return err ? err : dir->lower ? 1 : -ENOENT;
+}
+
+/*
  * A lower file of several names may have been copied up by another one: then
  * this one shows the copy, too. Takes over the reference to `lower`.
  */
@@ -131,6 +154,25 @@ int ovl_find_child(struct ovl *fs, struct ovl_node *dir, const char *name,
 	return over_link(fs, got, may_wait, node);
 }
 
+/* As ovl_find_child, but by one name only. */
+static int seek_child(struct ovl *fs, struct ovl_node *dir, const char *name,
+                      struct ovl_node **node)
+{
+	struct ovl_node *got;
+	int err;
+
+	if (!dir->dir)
+		return -ENOTDIR;
+	if (dir->tree->upper) {
+		err = upper_seek(fs, dir, name, true, node);
+		if (err <= 0)
+			return err;
+		dir = dir->lower;
+	}
+	err = ovl_stack_seek(fs->stack, dir, name, &got);
+	return err ? err : over_link(fs, got, true, node);
+}
+
 /* ---- by rows ---------------------------------------------------------------- */
 
 /*
@@ -173,8 +215,8 @@ static int follow_row(struct climb *climb, uint64_t fileid,
 	if (err)
 		return err;
 	err = climb->tree->upper
-	              ? ovl_find_child(fs, dir, row->name, true, &got)
-	              : ovl_stack_lookup(fs->stack, dir, row->name, true, &got);
+	              ? seek_child(fs, dir, row->name, &got)
+	              : ovl_stack_seek(fs->stack, dir, row->name, &got);
 	ovl_node_unref(dir);
 	if (err)
 		return err == -ESTALE || err == -ENOTDIR ? -ENOENT : err;
@@ -263,7 +305,7 @@ static int shows_as(struct ovl *fs, struct ovl_node *lower,
 	int err = 1;
 
 	if (dir->tree->upper)
-		err = upper_child(fs, dir, name, may_wait, &got);
+		err = upper_seek(fs, dir, name, may_wait, &got);
 	if (err == 1)
 		return over_link(fs, ovl_node_ref(lower), may_wait, node);
 	if (err)
@@ -290,7 +332,7 @@ static struct ovl_node *stack_dir(struct ovl *fs, uint64_t fileid,
 	above = stack_dir(fs, parent, depth + 1);
 	if (!above)
 		return NULL;
-	if (ovl_stack_lookup(fs->stack, above, name, true, &dir))
+	if (ovl_stack_seek(fs->stack, above, name, &dir))
 		dir = NULL;
 	ovl_node_unref(above);
 	return dir;

@@ -20,13 +20,17 @@
 
 /* ---- by identity -------------------------------------------------------------- */
 
-/* One try, without a walk. -ENOENT: not found so far. */
+/*
+ * One try, without a walk. -ENOENT: not found so far; `*below`: the stack has it,
+ * but it does not show, unless by an upper part that was not found.
+ */
 static int resolve_once(struct ovl *fs, uint64_t fileid, bool may_wait,
-                        struct ovl_node **node)
+                        struct ovl_node **node, bool *below)
 {
 	struct ovl_node *got = NULL, *lower = NULL;
 	int err = -ENOENT;
 
+	*below = false;
 	if (fs->has_upper)
 		got = ovl_tree_get(&fs->tree, fileid);
 	if (got) {
@@ -35,6 +39,7 @@ static int resolve_once(struct ovl *fs, uint64_t fileid, bool may_wait,
 	}
 	lower = ovl_tree_get(&fs->stack->tree, fileid);
 	if (lower) {
+		*below = true;
 		err = ovl_find_over(fs, lower, may_wait, node);
 		ovl_node_unref(lower);
 		if (err != -ENOENT)
@@ -48,6 +53,7 @@ static int resolve_once(struct ovl *fs, uint64_t fileid, bool may_wait,
 		return err;
 	err = ovl_find_by_rows(fs, &fs->stack->tree, fileid, &lower);
 	if (!err) {
+		*below = true;
 		err = ovl_find_over(fs, lower, true, node);
 		ovl_node_unref(lower);
 	}
@@ -55,17 +61,21 @@ static int resolve_once(struct ovl *fs, uint64_t fileid, bool may_wait,
 }
 
 /*
- * Wait for the walk that may still find it: the overlay's, then the stack's.
- * -ESTALE: both have been everywhere.
+ * Have the walk look for it that may still find it: the overlay's, then the
+ * stack's. 0: it has been seen; `*hold` keeps it in memory. -ESTALE: both have
+ * been everywhere.
  */
-static int wait_for_walk(struct ovl *fs, uint64_t fileid)
+static int find_by_walk(struct ovl *fs, uint64_t fileid, bool below,
+                        struct ovl_node **hold)
 {
+	int err = -ENOENT;
+
 	if (fs->has_upper && !ovl_map_complete(fs->tree.map))
-		return ovl_walk_wait(&fs->walk);
-	if (ovl_fileid_layer(fileid) && fs->stack->nlayers &&
-	    !ovl_map_complete(fs->stack->tree.map))
-		return ovl_walk_wait(&fs->stack->walk);
-	return -ESTALE;
+		err = ovl_walk_find(&fs->walk, fileid, hold);
+	if (err == -ENOENT && !below && ovl_fileid_layer(fileid) &&
+	    fs->stack->nlayers && !ovl_map_complete(fs->stack->tree.map))
+		err = ovl_walk_find(&fs->stack->walk, fileid, hold);
+	return err == -ENOENT ? -ESTALE : err;
 }
 
 /* The overlay's directory that a name of the stack's node shows in, and that. */
@@ -93,14 +103,14 @@ static int verify_shown(struct ovl *fs, struct ovl_node *node, bool may_wait)
  * changed, and then it may be something else that shows: hence once more.
  */
 static int resolve_verified(struct ovl *fs, uint64_t fileid, bool may_wait,
-                            struct ovl_node **node)
+                            struct ovl_node **node, bool *below)
 {
 	struct ovl_node *got, *before = NULL;
 	bool same = false;
 	int err = 1;
 
 	for (unsigned i = 0; i < MAX_TRIES && err > 0 && !same; i++) {
-		err = resolve_once(fs, fileid, may_wait, &got);
+		err = resolve_once(fs, fileid, may_wait, &got, below);
 		if (err)
 			break;
 		same = got == before;
@@ -117,25 +127,37 @@ static int resolve_verified(struct ovl *fs, uint64_t fileid, bool may_wait,
 	return 0;
 }
 
-int ovl_resolve(struct ovl *fs, const struct ovl_caller *caller,
-                struct ovl_id id, struct ovl_node **node)
+/* As ovl_resolve, whatever generation. `*hold` is to be dropped in any case. */
+static int resolve(struct ovl *fs, const struct ovl_caller *caller,
+                   uint64_t fileid, struct ovl_node **node,
+                   struct ovl_node **hold)
 {
-	struct ovl_node *got = NULL;
+	bool below;
 	int err;
 
 	for (unsigned i = 0; i < MAX_TRIES; i++) {
-		err = resolve_verified(fs, id.fileid, caller->may_wait, &got);
-		if (err == -ERESTART) {
-			err = -EINPROGRESS;
+		err = resolve_verified(fs, fileid, caller->may_wait, node,
+		                       &below);
+		if (err == -ERESTART)
 			continue;
-		}
 		if (err != -ENOENT && err != -ESTALE)
-			break;
-		err = wait_for_walk(fs, id.fileid);
+			return err;
+		ovl_node_unref(*hold);
+		*hold = NULL;
+		err = find_by_walk(fs, fileid, below, hold);
 		if (err)
 			return err;
-		err = -EINPROGRESS;
 	}
+	return -EINPROGRESS;
+}
+
+int ovl_resolve(struct ovl *fs, const struct ovl_caller *caller,
+                struct ovl_id id, struct ovl_node **node)
+{
+	struct ovl_node *got = NULL, *hold = NULL;
+	int err = resolve(fs, caller, id.fileid, &got, &hold);
+
+	ovl_node_unref(hold);
 	if (err)
 		return err;
 	if (got->id.generation != id.generation) {

@@ -59,7 +59,7 @@ struct ovl_map {
 
 	pthread_mutex_t complete_lock; /* guards what follows */
 	bool complete;
-	unsigned losses;
+	unsigned losses, doubts;
 };
 
 struct ovl_map *ovl_map_new(struct ovl_writer *writer, enum ovl_table table,
@@ -407,6 +407,25 @@ void ovl_map_lost(struct ovl_map *map)
 	map->complete = false;
 	map->losses++;
 	pthread_mutex_unlock(&map->complete_lock);
+}
+
+void ovl_map_doubt(struct ovl_map *map)
+{
+	pthread_mutex_lock(&map->complete_lock);
+	map->complete = false;
+	map->losses++;
+	map->doubts++;
+	pthread_mutex_unlock(&map->complete_lock);
+}
+
+unsigned ovl_map_doubts(struct ovl_map *map)
+{
+	unsigned doubts;
+
+	pthread_mutex_lock(&map->complete_lock);
+	doubts = map->doubts;
+	pthread_mutex_unlock(&map->complete_lock);
+	return doubts;
 }
 
 unsigned ovl_map_losses(struct ovl_map *map)

@@ -75,6 +75,13 @@ unsigned ovl_map_losses(struct ovl_map *map);
 /* A row is missing, or may be: it is not complete any more. */
 void ovl_map_lost(struct ovl_map *map);
 
+/*
+ * The same, since others have changed something. These are counted as losses, and
+ * by themselves.
+ */
+void ovl_map_doubt(struct ovl_map *map);
+unsigned ovl_map_doubts(struct ovl_map *map);
+
 uint64_t ovl_map_count(struct ovl_map *map); /* rows, on disk and in memory */
 
 /* Bytes of memory that it takes. */

@@ -78,6 +78,37 @@ void ovl_mark_unhide(int dirfd, const char *name)
 		unlinkat(dirfd, mark, 0);
 }
 
+/* 1, 0 or -errno. */
+static int is_whiteout(const struct ovl_layer *layer, int dirfd,
+                       const char *name, const struct stat *st)
+{
+	int err;
+
+	if (S_ISCHR(st->st_mode))
+		return st->st_rdev == 0;
+	if (!S_ISREG(st->st_mode) || st->st_size)
+		return 0;
+	err = ovl_xattr_may_hold_whiteouts(layer, dirfd);
+	return err > 0 ? ovl_xattr_is_whiteout(layer, dirfd, name) : err;
+}
+
+int ovl_mark_seek(const struct ovl_layer *layer, int dirfd, const char *name)
+{
+	struct stat st;
+	int err;
+
+	if (ovl_mark_is_name(layer, name))
+		return 0;
+	if (!fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT)) {
+		err = is_whiteout(layer, dirfd, name, &st);
+		return err > 0 ? -ENOENT : err < 0 ? err : 1;
+	}
+	if (errno != ENOENT)
+		return -errno;
+	err = ovl_mark_hides(layer, dirfd, name);
+	return err > 0 ? -ENOENT : err;
+}
+
 int ovl_mark_in(const struct ovl_layer *layer, int dirfd)
 {
 	return layer->wh_names ? has(dirfd, OPAQUE) : 0;

@@ -34,6 +34,13 @@ int ovl_mark_hide(int dirfd, const char *name);
 void ovl_mark_unhide(int dirfd, const char *name);
 
 /*
+ * Whether `name` shows in the open directory, without reading that in. 1; 0: no,
+ * but what is below may; -ENOENT: no, and nothing below, whatever form the
+ * whiteout has. -errno. Blocks.
+ */
+int ovl_mark_seek(const struct ovl_layer *layer, int dirfd, const char *name);
+
+/*
  * Whether the open directory (O_PATH will do) is opaque by a mark in it. 1, 0 or
  * -errno.
  */

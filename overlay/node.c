@@ -131,6 +131,7 @@ static int part_init(struct ovl_part *part, const struct ovl_part *spec)
 	part->generation = spec->generation;
 	part->parent_part = spec->parent_part;
 	part->stamp = spec->stamp;
+	atomic_init(&part->marks, spec->layer->wh_names);
 	if (!spec->redirect)
 		return 0;
 	part->redirect = strdup(spec->redirect);

@@ -48,7 +48,7 @@ struct ovl_part {
 	 * the parent's part. NULL: by the node's name. Owned by the node. */
 	char *redirect;
 	struct ovl_fdslot fd; /* O_RDONLY | O_DIRECTORY */
-	atomic_bool marks;    /* ".wh." names were found when it was read in */
+	atomic_bool marks;    /* it has ".wh." names, or was not read in yet */
 	struct ovl_stamp stamp; /* guarded by the node's lock */
 };
 

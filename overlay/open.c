@@ -348,11 +348,22 @@ static void open_rows(struct opening *o)
 
 /* ---- trees --------------------------------------------------------------------------------- */
 
-static int walk_lookup(void *arg, struct ovl_node *dir, const char *name,
-                       struct ovl_node **node)
+static int walk_look_up(void *arg, struct ovl_node *dir, const char *name,
+                        struct ovl_node **node)
 {
 	return ovl_find_child(arg, dir, name, true, node);
 }
+
+static int walk_identify(void *arg, struct ovl_node *dir, const char *name,
+                         uint64_t *fileid)
+{
+	return ovl_upper_identify(arg, dir, name, fileid);
+}
+
+static const struct ovl_walk_ways walk_ways = {
+	.lookup = walk_look_up,
+	.identify = walk_identify,
+};
 
 static int make_trees(struct opening *o)
 {
@@ -383,7 +394,7 @@ static int make_trees(struct opening *o)
 	err = ovl_index_open(ovl_workdir_fd(fs->workdir), &fs->tree.index);
 	if (err)
 		return err;
-	ovl_walk_init(&fs->walk, &fs->tree, walk_lookup, fs, &config);
+	ovl_walk_init(&fs->walk, &fs->tree, &walk_ways, fs, &config);
 	return ovl_upper_add_root(fs);
 }
 

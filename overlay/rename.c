@@ -308,8 +308,7 @@ static int rename_in_place(struct renaming *r)
 		ovl_edit_keep_times(r->into);
 		return err;
 	}
-	if (r->source->dir)
-		ovl_walk_moved(&r->fs->walk, r->source);
+	ovl_walk_moved(&r->fs->walk, r->source);
 	if (r->target && r->target->dir && r->target->tree->upper)
 		r->target->dir->dead = true;
 	ovl_node_reread(r->source, true, NULL);

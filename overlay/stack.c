@@ -59,11 +59,13 @@ static int add_root(struct ovl_stack *stack)
 	return stack->tree.root ? 0 : -ENOMEM;
 }
 
-static int walk_lookup(void *arg, struct ovl_node *dir, const char *name,
-                       struct ovl_node **node)
+static int walk_look_up(void *arg, struct ovl_node *dir, const char *name,
+                        struct ovl_node **node)
 {
 	return ovl_stack_lookup(arg, dir, name, true, node);
 }
+
+static const struct ovl_walk_ways walk_ways = { .lookup = walk_look_up };
 
 int ovl_stack_new(struct ovl_layer *layers, size_t nlayers,
                   const struct ovl_config *config, struct ovl_writer *writer,
@@ -87,7 +89,7 @@ int ovl_stack_new(struct ovl_layer *layers, size_t nlayers,
 		free(fresh);
 		return err;
 	}
-	ovl_walk_init(&fresh->walk, &fresh->tree, walk_lookup, fresh, config);
+	ovl_walk_init(&fresh->walk, &fresh->tree, &walk_ways, fresh, config);
 	fresh->layers = layers;
 	fresh->nlayers = nlayers;
 	fresh->nmerged = nlayers - config->ndatadirs;
@@ -364,6 +366,39 @@ int ovl_stack_lookup(struct ovl_stack *stack, struct ovl_node *dir,
 		ovl_dir_learn(dir, name, got->id.fileid);
 	*node = got;
 	return 0;
+}
+
+/* The part of the directory that shows this name. 0, -ENOENT, -errno. */
+static int seek_part(struct ovl_node *dir, const char *name, unsigned *part)
+{
+	struct ovl_fd *fd;
+	int err = 0;
+
+	for (unsigned i = 0; i < dir->dir->nparts && !err; i++) {
+		err = ovl_dir_fd(dir, i, true, &fd);
+		if (err)
+			return err;
+		err = ovl_mark_seek(dir->dir->parts[i].layer, ovl_fd_num(fd),
+		                    name);
+		ovl_fd_unref(dir->tree->fds, fd);
+		*part = i;
+	}
+	return err > 0 ? 0 : err ? err : -ENOENT;
+}
+
+int ovl_stack_seek(struct ovl_stack *stack, struct ovl_node *dir,
+                   const char *name, struct ovl_node **node)
+{
+	unsigned part = 0, seen;
+	int err;
+
+	if (!dir->dir)
+		return -ENOTDIR;
+	if (ovl_dir_is_read_in(dir))
+		return ovl_stack_lookup(stack, dir, name, true, node);
+	seen = ovl_node_shapes(dir, NULL);
+	err = seek_part(dir, name, &part);
+	return err ? err : load_child(stack, dir, name, part, seen, node);
 }
 
 int ovl_stack_follow(struct ovl_stack *stack, struct ovl_node *dir,

@@ -49,6 +49,13 @@ int ovl_stack_lookup(struct ovl_stack *stack, struct ovl_node *dir,
                      const char *name, bool may_wait, struct ovl_node **node);
 
 /*
+ * The same, where the names of the directory are not in memory without reading
+ * them in: for who comes by one name only. Blocks.
+ */
+int ovl_stack_seek(struct ovl_stack *stack, struct ovl_node *dir,
+                   const char *name, struct ovl_node **node);
+
+/*
  * What a redirect leads to: "/..." from the root, or a name in `dir`, which may be
  * NULL for the former. `anew`: what is on the way is looked at again first, since
  * nobody else looks at it. Blocks. -ENOENT, -ENOTDIR, -errno.

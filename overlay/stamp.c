@@ -38,7 +38,7 @@ static void count_change(struct ovl_node *dir)
 {
 	atomic_fetch_add(&dir->dir->shape, 1);
 	/* A row, or the lack of one, may have been true only before. */
-	ovl_map_lost(dir->tree->map);
+	ovl_map_doubt(dir->tree->map);
 }
 
 static int look(int fd, struct ovl_stamp *stamp)

@@ -113,26 +113,18 @@ static void shard_remove(struct ovl_shard *shard, struct ovl_node *node)
 
 /* ---- the bound ------------------------------------------------------------ */
 
-/*
- * Forget the names of a directory that is held, by its children most likely. A
- * directory in use right now keeps them.
- */
-static bool drop_names(struct ovl_node *node)
+void ovl_tree_drop_names(struct ovl_node *node)
 {
 	struct ovl_dir *dir = node->dir;
-	bool dropped = false;
 
 	if (!dir || pthread_mutex_trylock(&dir->change))
-		return false;
+		return;
 	if (!pthread_mutex_trylock(&node->lock)) {
-		if (dir->names && dir->weight) {
+		if (dir->names && dir->weight)
 			ovl_node_set_names(node, NULL);
-			dropped = true;
-		}
 		pthread_mutex_unlock(&node->lock);
 	}
 	pthread_mutex_unlock(&dir->change);
-	return dropped;
 }
 
 /* What is to be done with a node that the hand stopped at. */
@@ -190,7 +182,8 @@ static bool shrink_shard(struct ovl_tree *tree, struct ovl_shard *shard)
 	if (!victim)
 		return false;
 	if (verdict == DROP_NAMES)
-		drop_names(victim);
+		/* It is held, by its children most likely. */
+		ovl_tree_drop_names(victim);
 	else if (verdict == FLUSH)
 		ovl_fdslot_clear(tree->fds, &victim->fd, false);
 	ovl_node_unref(victim);

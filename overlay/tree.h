@@ -107,6 +107,9 @@ void ovl_tree_discharge(struct ovl_tree *tree, size_t weight, size_t bytes);
 void ovl_tree_charge_names(struct ovl_tree *tree, struct ovl_dir *dir,
                            size_t weight, size_t bytes);
 
+/* Forget the names of a directory, unless it is in use right now. */
+void ovl_tree_drop_names(struct ovl_node *node);
+
 /* Forget something, where the tree is beyond its bounds. Blocks. */
 void ovl_tree_shrink(struct ovl_tree *tree);
 

@@ -334,6 +334,29 @@ int ovl_upper_load(struct ovl *fs, struct ovl_node *dir, const char *name,
 	return err;
 }
 
+int ovl_upper_identify(struct ovl *fs, struct ovl_node *dir, const char *name,
+                       uint64_t *fileid)
+{
+	struct ovl_fd *above;
+	struct stat st;
+	int err = ovl_dir_fd(dir, 0, true, &above);
+
+	if (err)
+		return err;
+	err = ovl_xattr_has_origin_at(&fs->upper, ovl_fd_num(above), name);
+	if (err > 0)
+		err = -EXDEV;
+	if (!err && fstatat(ovl_fd_num(above), name, &st,
+	                    AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT))
+		err = -errno;
+	ovl_fd_unref(fs->tree.fds, above);
+	if (!err && (!S_ISREG(st.st_mode) || st.st_ino >> OVL_INO_BITS))
+		err = -EXDEV;
+	if (!err)
+		*fileid = ovl_fileid(OVL_LAYER_UPPER, st.st_ino);
+	return err;
+}
+
 /* ---- the same as before ------------------------------------------------------ */
 
 static int is_same_dir(struct ovl *fs, struct ovl_node *dir, const char *name,

@@ -44,4 +44,11 @@ void ovl_upper_discard(struct ovl *fs, const char *tmp,
 /* The links that a merged directory has from the stack's directory below it. */
 uint32_t ovl_upper_links_below(struct ovl_node *lower);
 
+/*
+ * The fileid of the regular file `name` in the upper directory, where it was born
+ * in the upper, by a short look. -EXDEV: it was born elsewhere. -errno.
+ */
+int ovl_upper_identify(struct ovl *fs, struct ovl_node *dir, const char *name,
+                       uint64_t *fileid);
+
 #endif

@@ -10,28 +10,48 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <syslog.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "overlay/dir.h"
 #include "overlay/refresh.h"
 
+#define SECOND UINT64_C(1000000000)
 /* How long a call waits for a walk before it is told to come again. */
-#define WAIT_SECONDS 1
+#define WAIT SECOND
+/* Between two walks, times what the last one took. */
+#define PAUSE 2
+/* What was not to be found is not looked for again so soon, whatever changes. */
+#define HOLD (5 * SECOND)
+/* Walks after which an object is gone, though others change things meanwhile. */
+#define ENOUGH 3
+/* How a walk's thread gives way: see nice(2). */
+#define NICE 10
+/* Of a long walk, what is seen so far is logged now and then. */
+#define TELL (2 * SECOND)
 /* Names taken from a directory at a time, its lock held. */
 #define BATCH 64
 /* Directories above one; deeper ones than PATH_MAX cannot be named. */
 #define MAX_DEPTH 4096
 
+/* A directory in the queue, and where it was seen; NULL: it has rows. */
+struct ovl_walk_dir {
+	uint64_t fileid;
+	struct ovl_node *parent;
+	char *name;
+};
+
 void ovl_walk_init(struct ovl_walk *walk, struct ovl_tree *tree,
-                   ovl_walk_lookup_fn *lookup, void *arg,
+                   const struct ovl_walk_ways *ways, void *arg,
                    const struct ovl_config *config)
 {
 	pthread_condattr_t attr;
 
 	memset(walk, 0, sizeof(*walk));
 	walk->tree = tree;
-	walk->lookup = lookup;
+	walk->ways = ways;
 	walk->arg = arg;
 	walk->log = config->log;
 	walk->log_arg = config->log_arg;
@@ -39,7 +59,7 @@ void ovl_walk_init(struct ovl_walk *walk, struct ovl_tree *tree,
 	pthread_mutex_init(&walk->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&walk->ended, &attr);
+	pthread_cond_init(&walk->moment, &attr);
 	pthread_condattr_destroy(&attr);
 }
 
@@ -53,9 +73,10 @@ void ovl_walk_release(struct ovl_walk *walk)
 	pthread_mutex_unlock(&walk->lock);
 	if (joinable)
 		pthread_join(walk->thread, NULL);
+	ovl_asked_free(walk->asked);
 	free(walk->queue);
 	pthread_mutex_destroy(&walk->lock);
-	pthread_cond_destroy(&walk->ended);
+	pthread_cond_destroy(&walk->moment);
 }
 
 /* ---- the queue -------------------------------------------------------------- */
@@ -72,11 +93,17 @@ static void keep(void *fileid)
 	(void)fileid; /* it is no pointer */
 }
 
+static void dir_release(struct ovl_walk_dir *dir)
+{
+	ovl_node_unref(dir->parent);
+	free(dir->name);
+}
+
 /* The lock is held. */
-static int queue(struct ovl_walk *walk, uint64_t fileid)
+static int queue(struct ovl_walk *walk, const struct ovl_walk_dir *dir)
 {
 	size_t size = walk->size ? walk->size * 2 : 256;
-	uint64_t *larger;
+	struct ovl_walk_dir *larger;
 
 	if (walk->nqueue == walk->size) {
 		larger = reallocarray(walk->queue, size, sizeof(*larger));
@@ -85,14 +112,18 @@ static int queue(struct ovl_walk *walk, uint64_t fileid)
 		walk->queue = larger;
 		walk->size = size;
 	}
-	walk->queue[walk->nqueue++] = fileid;
+	walk->queue[walk->nqueue++] = *dir;
 	return 0;
 }
 
-/* Into the queue, if it has never been there; or once more. */
-static int push(struct ovl_walk *walk, uint64_t fileid, bool once_more)
+/*
+ * Into the queue, if it has never been there; or once more. Takes over what the
+ * directory holds.
+ */
+static int push(struct ovl_walk *walk, struct ovl_walk_dir *dir, bool once_more)
 {
-	void *key = (void *)(uintptr_t)fileid;
+	void *key = (void *)(uintptr_t)dir->fileid;
+	bool queued = false;
 	int err = 0;
 
 	pthread_mutex_lock(&walk->lock);
@@ -100,33 +131,54 @@ static int push(struct ovl_walk *walk, uint64_t fileid, bool once_more)
 		if (!tsearch(key, &walk->known, compare))
 			err = -ENOMEM;
 		else
-			err = queue(walk, fileid);
+			err = queue(walk, dir);
+		queued = !err;
 	}
 	pthread_mutex_unlock(&walk->lock);
+	if (!queued)
+		dir_release(dir);
 	return err;
 }
 
+/* One that was seen there. A name for which there is no memory has a row. */
+static int push_seen(struct ovl_walk *walk, uint64_t fileid,
+                     struct ovl_node *parent, const char *name)
+{
+	struct ovl_walk_dir dir = {
+		.fileid = fileid,
+		.parent = ovl_node_ref(parent),
+		.name = strdup(name),
+	};
+
+	return push(walk, &dir, false);
+}
+
 /* The last one first: that keeps the queue short. */
-static bool pop(struct ovl_walk *walk, uint64_t *fileid)
+static bool pop(struct ovl_walk *walk, struct ovl_walk_dir *dir)
 {
 	bool more;
 
 	pthread_mutex_lock(&walk->lock);
 	more = walk->nqueue > 0 && !walk->stop;
 	if (more)
-		*fileid = walk->queue[--walk->nqueue];
+		*dir = walk->queue[--walk->nqueue];
 	pthread_mutex_unlock(&walk->lock);
 	return more;
 }
 
-void ovl_walk_moved(struct ovl_walk *walk, const struct ovl_node *dir)
+void ovl_walk_moved(struct ovl_walk *walk, struct ovl_node *node)
 {
+	struct ovl_walk_dir dir = { .fileid = node->id.fileid };
 	bool running;
 
 	pthread_mutex_lock(&walk->lock);
 	running = walk->running;
+	if (walk->asked) {
+		ovl_asked_found(walk->asked, node->id.fileid, NULL);
+		pthread_cond_broadcast(&walk->moment);
+	}
 	pthread_mutex_unlock(&walk->lock);
-	if (running && push(walk, dir->id.fileid, false))
+	if (running && node->dir && push(walk, &dir, false))
 		ovl_map_lost(walk->tree->map);
 }
 
@@ -135,19 +187,59 @@ uint64_t ovl_walk_count(struct ovl_walk *walk)
 	uint64_t count;
 
 	pthread_mutex_lock(&walk->lock);
-	count = walk->walks;
+	count = walk->begun;
 	pthread_mutex_unlock(&walk->lock);
 	return count;
 }
 
 /* ---- one directory ------------------------------------------------------------ */
 
-/*
- * A directory that was in memory when it was queued may have been forgotten:
- * find it again by the rows that this walk has made.
- */
-static struct ovl_node *find_dir(struct ovl_walk *walk, uint64_t fileid,
-                                 unsigned depth)
+/* One walk under way. */
+struct going {
+	struct ovl_walk *walk;
+	uint64_t names;    /* seen */
+	uint64_t told;     /* when that was logged */
+	unsigned losses;   /* of the map, before it began */
+	unsigned doubts;   /* likewise, of which... */
+	unsigned expected; /* ...so many came when a directory's turn did */
+	struct batch {
+		unsigned n;
+		struct {
+			uint64_t fileid;
+			uint8_t type;
+			char name[NAME_MAX + 1];
+		} names[BATCH];
+	} batch;
+};
+
+static void say(struct going *going, int level, const char *what)
+{
+	struct ovl_walk *walk = going->walk;
+	char line[160];
+
+	if (!walk->log)
+		return;
+	snprintf(line, sizeof(line),
+	         "walk of the %s layers for a handle: %s, "
+	         "%llu names seen",
+	         walk->tree->upper ? "upper" : "lower", what,
+	         (unsigned long long)going->names);
+	walk->log(walk->log_arg, level, line);
+}
+
+static void say_now_and_then(struct going *going)
+{
+	uint64_t now = ovl_now();
+
+	if (now - going->told < TELL)
+		return;
+	going->told = now;
+	say(going, LOG_NOTICE, "it goes on");
+}
+
+/* By the rows that it has, this walk's or older ones. */
+static struct ovl_node *find_by_rows(struct ovl_walk *walk, uint64_t fileid,
+                                     unsigned depth)
 {
 	struct ovl_node *dir = ovl_tree_get(walk->tree, fileid), *parent;
 	char name[NAME_MAX + 1];
@@ -156,23 +248,31 @@ static struct ovl_node *find_dir(struct ovl_walk *walk, uint64_t fileid,
 	if (dir || depth == MAX_DEPTH ||
 	    !ovl_map_get_one(walk->tree->map, fileid, &above, name))
 		return dir;
-	parent = find_dir(walk, above, depth + 1);
+	parent = find_by_rows(walk, above, depth + 1);
 	if (!parent)
 		return NULL;
-	if (walk->lookup(walk->arg, parent, name, &dir))
+	if (walk->ways->lookup(walk->arg, parent, name, &dir))
 		dir = NULL;
 	ovl_node_unref(parent);
 	return dir;
 }
 
-struct batch {
-	unsigned n;
-	struct {
-		uint64_t fileid;
-		uint8_t type;
-		char name[NAME_MAX + 1];
-	} names[BATCH];
-};
+/* It was in memory when it was queued, and may have been forgotten since. */
+static struct ovl_node *find_dir(struct ovl_walk *walk,
+                                 const struct ovl_walk_dir *queued)
+{
+	struct ovl_node *dir = ovl_tree_get(walk->tree, queued->fileid);
+
+	if (dir)
+		return dir;
+	if (queued->name && !walk->ways->lookup(walk->arg, queued->parent,
+	                                        queued->name, &dir)) {
+		if (dir->id.fileid == queued->fileid)
+			return dir;
+		ovl_node_unref(dir);
+	}
+	return find_by_rows(walk, queued->fileid, 0);
+}
 
 /* The next names after `*cookie`, or none. 0 or -errno. */
 static int take_batch(struct ovl_node *dir, uint64_t *cookie,
@@ -200,150 +300,344 @@ static int take_batch(struct ovl_node *dir, uint64_t *cookie,
 	return 0;
 }
 
-/* 0; -ENOMEM: then the walk is worth nothing. */
-static int visit_name(struct ovl_walk *walk, struct ovl_node *dir,
-                      const char *name, uint64_t fileid, uint8_t type)
+static bool is_asked(struct ovl_walk *walk, uint64_t fileid)
+{
+	bool asked;
+
+	pthread_mutex_lock(&walk->lock);
+	asked = ovl_asked_is_open(walk->asked, fileid);
+	pthread_mutex_unlock(&walk->lock);
+	return asked;
+}
+
+/* Who asks for it needs wait no longer. */
+static void found(struct ovl_walk *walk, struct ovl_node *node)
+{
+	pthread_mutex_lock(&walk->lock);
+	if (ovl_asked_is_open(walk->asked, node->id.fileid)) {
+		ovl_asked_found(walk->asked, node->id.fileid, node);
+		pthread_cond_broadcast(&walk->moment);
+	}
+	pthread_mutex_unlock(&walk->lock);
+}
+
+static void put(struct ovl_walk *walk, uint64_t fileid,
+                const struct ovl_node *dir, const char *name)
+{
+	ovl_map_put_many(walk->tree->map, fileid, dir->id.fileid, name,
+	                 strlen(name));
+}
+
+/* -ENOMEM: then the walk is worth nothing. */
+static int visit_node(struct ovl_walk *walk, struct ovl_node *dir,
+                      const char *name)
 {
 	struct ovl_node *node;
-	int err;
+	int err = walk->ways->lookup(walk->arg, dir, name, &node);
 
-	if (fileid && type != DT_DIR) {
-		ovl_map_put_many(walk->tree->map, fileid, dir->id.fileid, name,
-		                 strlen(name));
-		return 0;
-	}
-	err = walk->lookup(walk->arg, dir, name, &node);
 	if (err)
 		return err == -ENOMEM ? err : 0; /* it is gone by now */
 	/* A node that was in memory may know another name only. */
-	ovl_map_put_many(walk->tree->map, node->id.fileid, dir->id.fileid, name,
-	                 strlen(name));
-	if (node->dir)
-		err = push(walk, node->id.fileid, false);
+	put(walk, node->id.fileid, dir, name);
+	found(walk, node);
+	if (node->dir && node->tree == walk->tree)
+		err = push_seen(walk, node->id.fileid, dir, name);
 	ovl_node_unref(node);
 	return err;
 }
 
-/* `*again`: it could not be read; it may be on the move. */
-static int visit_dir(struct ovl_walk *walk, struct ovl_node *dir,
-                     struct batch *batch, uint64_t *seen, bool *again)
+/* Most names need no look, or a short one. */
+static int visit_name(struct ovl_walk *walk, struct ovl_node *dir,
+                      const char *name, uint64_t fileid, uint8_t type)
 {
+	if (!fileid && type == DT_REG && walk->ways->identify &&
+	    walk->ways->identify(walk->arg, dir, name, &fileid))
+		fileid = 0;
+	if (!fileid || type == DT_DIR || is_asked(walk, fileid))
+		return visit_node(walk, dir, name);
+	put(walk, fileid, dir, name);
+	return 0;
+}
+
+/*
+ * What is known of its names may be older than the question. What has changed in
+ * it before its turn came does not disturb the walk. 0 or -errno.
+ */
+static int read_anew(struct going *going, struct ovl_node *dir)
+{
+	struct ovl_map *map = going->walk->tree->map;
+	const unsigned doubts = ovl_map_doubts(map);
+	int err = 0;
+
+	if (going->walk->checks)
+		ovl_node_reread(dir, false, NULL);
+	err = ovl_dir_lock(dir, true);
+	if (!err)
+		ovl_dir_unlock(dir);
+	going->expected += ovl_map_doubts(map) - doubts;
+	return err;
+}
+
+/* `*again`: it could not be read; it may be on the move. */
+static int visit_dir(struct going *going, struct ovl_node *dir, bool *again)
+{
+	struct ovl_walk *walk = going->walk;
+	struct batch *batch = &going->batch;
 	uint64_t cookie = 0;
 	int err;
 
-	/* What is known of it may be older than the question. */
-	if (walk->checks)
-		ovl_node_reread(dir, false, NULL);
-	do {
+	err = read_anew(going, dir);
+	while (!err && !walk->stop) {
 		err = take_batch(dir, &cookie, batch);
-		*again = err && err != -ENOMEM;
+		if (err || !batch->n)
+			break;
 		for (unsigned i = 0; i < batch->n && !err; i++)
 			err = visit_name(walk, dir, batch->names[i].name,
 			                 batch->names[i].fileid,
 			                 batch->names[i].type);
-		*seen += batch->n;
-	} while (!err && batch->n && !walk->stop);
+		going->names += batch->n;
+		say_now_and_then(going);
+		if (err)
+			return err;
+	}
+	*again = err && err != -ENOMEM;
 	return *again ? 0 : err;
 }
 
-static int visit(struct ovl_walk *walk, uint64_t fileid, struct batch *batch,
-                 uint64_t *seen)
+static int visit(struct going *going, struct ovl_walk_dir *queued)
 {
+	struct ovl_walk *walk = going->walk;
 	unsigned moves = atomic_load(&walk->tree->moves);
-	struct ovl_node *dir = find_dir(walk, fileid, 0);
-	bool again = !dir;
+	struct ovl_node *dir = find_dir(walk, queued);
+	struct ovl_walk_dir once_more = { .fileid = queued->fileid };
+	bool again = !dir, keep_names;
 	int err = 0;
 
-	if (dir)
-		err = visit_dir(walk, dir, batch, seen, &again);
+	dir_release(queued);
+	if (dir) {
+		/* What it reads in for itself is not to crowd out what calls
+		 * have read in. */
+		keep_names = ovl_dir_is_read_in(dir);
+		err = visit_dir(going, dir, &again);
+		if (!keep_names)
+			ovl_tree_drop_names(dir);
+	}
 	ovl_node_unref(dir);
 	/* Gone, or unreadable, unless something has moved meanwhile. */
 	if (!err && again && atomic_load(&walk->tree->moves) != moves)
-		err = push(walk, fileid, true);
+		err = push(walk, &once_more, true);
 	return err;
 }
 
 /* ---- the whole ------------------------------------------------------------------ */
 
-static void say(struct ovl_walk *walk, const char *what, uint64_t seen)
+static void empty_queue(struct ovl_walk *walk)
 {
-	char line[128];
-
-	if (!walk->log)
-		return;
-	snprintf(line, sizeof(line),
-	         "walk of the %s layers for a handle: %s, "
-	         "%llu names seen",
-	         walk->tree->upper ? "upper" : "lower", what,
-	         (unsigned long long)seen);
-	walk->log(walk->log_arg, LOG_INFO, line);
+	while (walk->nqueue > 0)
+		dir_release(&walk->queue[--walk->nqueue]);
+	tdestroy(walk->known, keep);
+	walk->known = NULL;
 }
 
-static void *run(void *arg)
+/* The lock is held. It has been everywhere. */
+static void note_end(struct going *going)
 {
-	struct ovl_walk *walk = arg;
-	const unsigned losses = ovl_map_losses(walk->tree->map);
-	struct batch *batch = malloc(sizeof(*batch));
-	uint64_t fileid, seen = 0;
+	struct ovl_walk *walk = going->walk;
+	struct ovl_map *map = walk->tree->map;
+
+	walk->ended++;
+	if (ovl_map_doubts(map) == going->doubts + going->expected)
+		walk->sure = walk->begun;
+	ovl_map_walked(map, going->losses + going->expected);
+}
+
+static void walk_all(struct going *going)
+{
+	struct ovl_walk *walk = going->walk;
+	struct ovl_walk_dir dir = { .fileid = walk->tree->root->id.fileid };
 	bool whole;
 	int err;
 
-	err = batch ? push(walk, walk->tree->root->id.fileid, false) : -ENOMEM;
-	while (!err && pop(walk, &fileid))
-		err = visit(walk, fileid, batch, &seen);
-	free(batch);
+	err = push(walk, &dir, false);
+	while (!err && pop(walk, &dir))
+		err = visit(going, &dir);
 
 	pthread_mutex_lock(&walk->lock);
 	/* A move that came in since would have queued its directory. */
 	whole = !err && !walk->stop && walk->nqueue == 0;
 	if (whole)
-		ovl_map_walked(walk->tree->map, losses);
-	walk->nqueue = 0;
-	tdestroy(walk->known, keep);
-	walk->known = NULL;
+		note_end(going);
+	empty_queue(walk);
 	walk->running = false;
-	pthread_cond_broadcast(&walk->ended);
+	walk->not_until = ovl_now() + PAUSE * (ovl_now() - walk->started);
+	pthread_cond_broadcast(&walk->moment);
 	pthread_mutex_unlock(&walk->lock);
-	say(walk, whole ? "done" : "broken off", seen);
+	say(going, ovl_now() - walk->started > TELL ? LOG_NOTICE : LOG_INFO,
+	    whole ? "done" : "broken off");
+}
+
+static void *run(void *arg)
+{
+	struct going *going = arg;
+
+	/* This thread alone, on Linux. */
+	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
+	walk_all(going);
+	free(going);
 	return NULL;
 }
 
+static struct going *new_going(struct ovl_walk *walk)
+{
+	struct going *going = calloc(1, sizeof(*going));
+
+	if (!going)
+		return NULL;
+	going->walk = walk;
+	going->told = walk->started;
+	/* In this order: a doubt is a loss, too. */
+	going->losses = ovl_map_losses(walk->tree->map);
+	going->doubts = ovl_map_doubts(walk->tree->map);
+	return going;
+}
+
+/* The lock is held. 0 or -errno. */
 static int start(struct ovl_walk *walk)
 {
+	struct going *going;
 	sigset_t all, old;
 	int err;
 
 	if (walk->joinable)
 		pthread_join(walk->thread, NULL);
 	walk->joinable = false;
+	walk->started = ovl_now();
+	going = new_going(walk);
+	if (!going)
+		return -ENOMEM;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = -pthread_create(&walk->thread, NULL, run, walk);
+	err = -pthread_create(&walk->thread, NULL, run, going);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (!err) {
-		walk->joinable = true;
-		walk->running = true;
-		walk->walks++;
+	if (err) {
+		free(going);
+		return err;
 	}
-	return err;
+	walk->joinable = true;
+	walk->running = true;
+	walk->begun++;
+	return 0;
 }
 
-int ovl_walk_wait(struct ovl_walk *walk)
-{
-	struct timespec until;
-	int err = 0;
+/* ---- questions -------------------------------------------------------------------- */
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += WAIT_SECONDS;
+/* Only a walk begun from now on answers it for sure. */
+static struct ovl_question *ask(struct ovl_walk *walk, uint64_t fileid)
+{
+	struct ovl_question *question = ovl_asked_add(walk->asked, fileid);
+
+	question->begun = walk->begun;
+	question->ended = walk->ended + walk->running;
+	return question;
+}
+
+static bool is_over(const struct ovl_walk *walk,
+                    const struct ovl_question *question)
+{
+	return (int)(walk->sure - question->begun) > 0 ||
+	       (int)(walk->ended - question->ended) >= ENOUGH;
+}
+
+/*
+ * An answer is good for a while. That it is gone: until rows have been lost, or
+ * others have changed something, and then for some time still, lest each call
+ * begin a walk.
+ */
+static bool is_good(struct ovl_walk *walk, const struct ovl_question *question)
+{
+	switch (question->answer) {
+	case OVL_FOUND:
+		return question->node || ovl_now() - question->when < WAIT;
+	case OVL_GONE:
+		return ovl_now() < question->until ||
+		       question->losses == ovl_map_losses(walk->tree->map);
+	default:
+		return true;
+	}
+}
+
+static void answer_gone(struct ovl_walk *walk, struct ovl_question *question)
+{
+	const uint64_t now = ovl_now();
+	uint64_t hold = walk->not_until > now ? walk->not_until - now : 0;
+
+	question->answer = OVL_GONE;
+	question->when = now;
+	question->until = now + HOLD + hold;
+	question->losses = ovl_map_losses(walk->tree->map);
+}
+
+/* What is known of it; it is asked if it was not. The lock is held. */
+static struct ovl_question *question_of(struct ovl_walk *walk, uint64_t fileid)
+{
+	struct ovl_question *question = ovl_asked_find(walk->asked, fileid);
+
+	if (!question || !is_good(walk, question))
+		question = ask(walk, fileid);
+	if (question->answer == OVL_ASKED && is_over(walk, question))
+		answer_gone(walk, question);
+	return question;
+}
+
+/* Wait until something happens, or until then. */
+static void wait_a_moment(struct ovl_walk *walk, uint64_t until)
+{
+	const struct timespec at = { .tv_sec = (time_t)(until / SECOND),
+		                     .tv_nsec = (long)(until % SECOND) };
+
+	pthread_cond_timedwait(&walk->moment, &walk->lock, &at);
+}
+
+/* The lock is held, but while it waits. */
+static int find_until(struct ovl_walk *walk, uint64_t fileid, uint64_t until,
+                      struct ovl_node **node)
+{
+	struct ovl_question *question;
+	uint64_t now, next;
+	int err;
+
+	for (;;) {
+		question = question_of(walk, fileid);
+		if (question->answer == OVL_FOUND)
+			*node = ovl_asked_take(walk->asked, question);
+		if (question->answer != OVL_ASKED)
+			return question->answer == OVL_FOUND ? 0 : -ENOENT;
+		now = ovl_now();
+		if (now >= until || walk->stop)
+			return -EINPROGRESS;
+		next = until;
+		if (!walk->running && now >= walk->not_until) {
+			err = start(walk);
+			if (err)
+				return err;
+		} else if (!walk->running && walk->not_until < until) {
+			next = walk->not_until;
+		}
+		wait_a_moment(walk, next);
+	}
+}
+
+int ovl_walk_find(struct ovl_walk *walk, uint64_t fileid,
+                  struct ovl_node **node)
+{
+	int err = -ENOMEM;
+
+	*node = NULL;
 	pthread_mutex_lock(&walk->lock);
-	if (!walk->running && !walk->stop)
-		err = start(walk);
-	while (!err && walk->running)
-		err = -pthread_cond_timedwait(&walk->ended, &walk->lock,
-		                              &until);
+	if (!walk->asked)
+		walk->asked = ovl_asked_new();
+	if (walk->asked)
+		err = find_until(walk, fileid, ovl_now() + WAIT, node);
 	pthread_mutex_unlock(&walk->lock);
-	/* One that was broken off has found nothing out: another must try. */
-	if (err == -ETIMEDOUT || (!err && !ovl_map_complete(walk->tree->map)))
-		err = -EINPROGRESS;
 	return err;
 }

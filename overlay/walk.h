@@ -2,11 +2,20 @@
  * The walk over a whole tree that finds where every object is, when a handle
  * comes whose place nobody remembers. It fills the tree's map.
  *
- * One walk serves all that wait for it, in a thread of its own. Objects made or
- * moved while it runs enter the map by themselves; a directory that is moved is
- * put into the queue, lest it slip from the part not yet seen into the part that
- * was. Each is walked once, wherever it is by then.
- * When a walk has reached the end, the map is complete, and stays so.
+ * One walk serves all that wait for it, in a thread of its own, which gives way
+ * to those that serve calls. Objects made or moved while it runs enter the map by
+ * themselves; a directory that is moved is put into the queue, lest it slip from
+ * the part not yet seen into the part that was. Each is walked once, wherever it
+ * is by then. What is asked for is found as soon as the walk comes by it.
+ *
+ * Only a walk that was begun after the question says that an object is gone: one
+ * during which nobody else has changed the layers, or, where they are changed all
+ * the time, the third. That it is gone is remembered, and between two walks is at
+ * least twice the time that the last one took: so whatever is asked for, and
+ * however often, a third of one processor's time is all that it gets.
+ *
+ * When a walk has reached the end, and nothing was lost meanwhile, the map is
+ * complete, and stays so until others change something.
  */
 #ifndef VENEER_OVERLAY_WALK_H
 #define VENEER_OVERLAY_WALK_H
@@ -16,50 +25,68 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "overlay/asked.h"
 #include "overlay/tree.h"
 #include "overlay/overlay.h"
 
-/* The child of `dir` by name: a reference in `node`, or -errno. May wait. */
-typedef int ovl_walk_lookup_fn(void *arg, struct ovl_node *dir,
-                               const char *name, struct ovl_node **node);
+/* How a walk looks at its tree; all may wait. */
+struct ovl_walk_ways {
+	/* The child of `dir` by name: a reference in `node`, or -errno. */
+	int (*lookup)(void *arg, struct ovl_node *dir, const char *name,
+	              struct ovl_node **node);
+	/* The fileid of a regular file, where a short look tells. 0 or -errno.
+	 * NULL: it never does. */
+	int (*identify)(void *arg, struct ovl_node *dir, const char *name,
+	                uint64_t *fileid);
+};
+
+struct ovl_walk_dir;
 
 struct ovl_walk {
 	struct ovl_tree *tree;
-	ovl_walk_lookup_fn *lookup;
+	const struct ovl_walk_ways *ways;
 	void *arg;
 	ovl_log_fn *log;
 	void *log_arg;
 	atomic_bool stop; /* it is to end before its end */
 	bool checks;      /* others may have changed the directories */
 
-	pthread_mutex_t lock; /* guards what follows */
-	pthread_cond_t ended;
+	pthread_mutex_t lock;  /* guards what follows */
+	pthread_cond_t moment; /* something was found, or it has ended */
 	pthread_t thread;
 	bool joinable; /* there is a thread to be joined */
 	bool running;
-	uint64_t walks;  /* begun, ever */
-	uint64_t *queue; /* fileids of directories still to be walked */
+	unsigned begun;          /* walks, ever */
+	unsigned ended;          /* of them gone to the end */
+	unsigned sure;           /* the last that nobody's changes disturbed */
+	uint64_t started;        /* when the last one did: ns of ovl_now */
+	uint64_t not_until;      /* the next one is to start */
+	struct ovl_asked *asked; /* NULL until something is */
+	struct ovl_walk_dir *queue; /* directories still to be walked */
 	size_t nqueue, size;
 	void *known; /* a tsearch tree of all that were ever in the queue */
 };
 
 void ovl_walk_init(struct ovl_walk *walk, struct ovl_tree *tree,
-                   ovl_walk_lookup_fn *lookup, void *arg,
+                   const struct ovl_walk_ways *ways, void *arg,
                    const struct ovl_config *config);
 
 /* Stops a walk that still runs. */
 void ovl_walk_release(struct ovl_walk *walk);
 
 /*
- * Wait for a walk, up to a second; start one if none runs. 0: one has ended;
- * -EINPROGRESS: it goes on; -errno: none could be started.
+ * Look for that object, which no row leads to, by a walk; wait for a second at
+ * the most. 0: it has been seen, and is in memory while `*node` (which may be
+ * NULL) is held, or has rows; -ENOENT: it is gone; -EINPROGRESS: ask again;
+ * -errno: no walk could be started.
  */
-int ovl_walk_wait(struct ovl_walk *walk);
+int ovl_walk_find(struct ovl_walk *walk, uint64_t fileid,
+                  struct ovl_node **node);
 
 /* Walks begun, ever. */
 uint64_t ovl_walk_count(struct ovl_walk *walk);
 
-/* This directory has moved, and is in the map at its new place. */
-void ovl_walk_moved(struct ovl_walk *walk, const struct ovl_node *dir);
+/* This object has moved, and is in the map at its new place. */
+void ovl_walk_moved(struct ovl_walk *walk, struct ovl_node *node);
 
 #endif

@@ -254,18 +254,31 @@ int ovl_xattr_is_metacopy(const struct ovl_layer *layer, int fd)
 	return 1;
 }
 
-int ovl_xattr_is_metacopy_at(const struct ovl_layer *layer, int dirfd,
-                             const char *name)
+/* Whether what has that name has the attribute. 1, 0 or -errno. */
+static int has_at(const struct ovl_layer *layer, int dirfd, const char *name,
+                  const char *attribute)
 {
 	char path[OVL_FD_PATH_SIZE + NAME_MAX + 1], full[FULL_NAME_SIZE];
 	int err;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dirfd, name);
-	make_full(layer, OVL_XATTR_METACOPY, full);
+	make_full(layer, attribute, full);
 	if (lgetxattr(path, full, NULL, 0) >= 0)
 		return 1;
 	err = as_none(-errno, layer->userxattr);
 	return err == -ENODATA ? 0 : err;
+}
+
+int ovl_xattr_is_metacopy_at(const struct ovl_layer *layer, int dirfd,
+                             const char *name)
+{
+	return has_at(layer, dirfd, name, OVL_XATTR_METACOPY);
+}
+
+int ovl_xattr_has_origin_at(const struct ovl_layer *layer, int dirfd,
+                            const char *name)
+{
+	return has_at(layer, dirfd, name, OVL_XATTR_ORIGIN);
 }
 
 int ovl_xattr_set_metacopy(const struct ovl_layer *layer, int fd)

@@ -104,6 +104,9 @@ int ovl_xattr_set_whiteouts(const struct ovl_layer *layer, int fd);
  */
 int ovl_xattr_get_origin(const struct ovl_layer *layer, int fd,
                          const struct ovl_real *self, struct ovl_id *origin);
+/* Whether it has one, whatever that says. 1, 0 or -errno. */
+int ovl_xattr_has_origin_at(const struct ovl_layer *layer, int dirfd,
+                            const char *name);
 int ovl_xattr_set_origin(const struct ovl_layer *layer, int fd,
                          const struct ovl_real *self, struct ovl_id origin);
 
