@@ -67,6 +67,57 @@ START_TEST(a_walk_finds_all_without_another)
 }
 END_TEST
 
+/*
+ * Without a file for rows, and with memory for few of them: a walk meets what is
+ * asked for, even where the row is lost at once. What is gone is gone.
+ */
+START_TEST(what_has_no_room_in_memory_is_found_by_the_walk)
+{
+	enum { FILES = 1500 };
+	struct ovl_id ids[FILES / 100], gone;
+	struct ovl_node *node;
+	char name[NAME_MAX + 1];
+
+	memset(name, 'x', sizeof(name));
+	tree_mkdir("low/many");
+	tree_mkdir("state");
+	tree_mkdir("state/" OVL_STORE_FILE); /* in its place */
+	stage.statedir = tree_at("state");
+	stage.max_entries = 50;
+	stage.max_memory = 100 << 10;
+	stage_open();
+	ck_assert_int_eq(make_dir("", "new"), 0);
+	for (unsigned i = 0; i < FILES; i++) {
+		name[snprintf(name, 200, "f%u", i)] = '-';
+		name[200] = '\0';
+		ck_assert_int_eq(make_file("new", name), 0);
+		if (i % 100 == 0) {
+			char path[512];
+
+			snprintf(path, sizeof(path), "new/%s", name);
+			ids[i / 100] = id_of(path);
+		}
+	}
+	gone = id_of("many");
+	ck_assert_int_eq(rename_name("", "new", "many", "moved"), 0);
+	stage_reopen();
+	for (unsigned i = 0; i < FILES / 100; i++) {
+		int err = -EINPROGRESS;
+
+		for (unsigned k = 0; k < 60 && err == -EINPROGRESS; k++)
+			err = resolve(ids[i], &node);
+		ck_assert_int_eq(err, 0);
+		ck_assert_uint_eq(ovl_node_id(node).fileid, ids[i].fileid);
+		ovl_node_unref(node);
+	}
+	gone.fileid ^= UINT64_C(1) << 40;
+	for (unsigned k = 0; k < 60; k++)
+		if (resolve(gone, &node) == -ESTALE)
+			return;
+	ck_abort_msg("it is not said to be gone");
+}
+END_TEST
+
 struct asking {
 	struct ovl_id id;
 	int err;
@@ -181,6 +232,7 @@ int main(void)
 	TCase *tcase = tcase_create("walk");
 
 	tcase_add_test(tcase, a_walk_finds_all_without_another);
+	tcase_add_test(tcase, what_has_no_room_in_memory_is_found_by_the_walk);
 	tcase_add_test(tcase, all_who_wait_share_one_walk);
 	tcase_add_loop_test(tcase, nothing_is_missed_while_directories_move, 0,
 	                    2);
