@@ -83,6 +83,9 @@ void ovl_walk_release(struct ovl_walk *walk);
 int ovl_walk_find(struct ovl_walk *walk, uint64_t fileid,
                   struct ovl_node **node);
 
+/* Begin one; the lock is held, and none runs. 0 or -errno. */
+int ovl_walk_start(struct ovl_walk *walk);
+
 /* Walks begun, ever. */
 uint64_t ovl_walk_count(struct ovl_walk *walk);
 
