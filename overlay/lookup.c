@@ -20,9 +20,20 @@
 
 /* ---- by identity -------------------------------------------------------------- */
 
+/* Whether it can have one place only. */
+static bool has_one_place(struct ovl_node *lower)
+{
+	bool has_one;
+
+	pthread_mutex_lock(&lower->lock);
+	has_one = lower->dir || lower->attr.nlink == 1;
+	pthread_mutex_unlock(&lower->lock);
+	return has_one;
+}
+
 /*
  * One try, without a walk. -ENOENT: not found so far; `*below`: the stack has it,
- * but it does not show, unless by an upper part that was not found.
+ * but it does not show at its place, unless by an upper part that was not found.
  */
 static int resolve_once(struct ovl *fs, uint64_t fileid, bool may_wait,
                         struct ovl_node **node, bool *below)
@@ -39,7 +50,7 @@ static int resolve_once(struct ovl *fs, uint64_t fileid, bool may_wait,
 	}
 	lower = ovl_tree_get(&fs->stack->tree, fileid);
 	if (lower) {
-		*below = true;
+		*below = has_one_place(lower);
 		err = ovl_find_over(fs, lower, may_wait, node);
 		ovl_node_unref(lower);
 		if (err != -ENOENT)
@@ -53,7 +64,7 @@ static int resolve_once(struct ovl *fs, uint64_t fileid, bool may_wait,
 		return err;
 	err = ovl_find_by_rows(fs, &fs->stack->tree, fileid, &lower);
 	if (!err) {
-		*below = true;
+		*below = has_one_place(lower);
 		err = ovl_find_over(fs, lower, true, node);
 		ovl_node_unref(lower);
 	}
@@ -132,7 +143,7 @@ static int resolve(struct ovl *fs, const struct ovl_caller *caller,
                    uint64_t fileid, struct ovl_node **node,
                    struct ovl_node **hold)
 {
-	bool below;
+	bool below, walked = false;
 	int err;
 
 	for (unsigned i = 0; i < MAX_TRIES; i++) {
@@ -145,7 +156,12 @@ static int resolve(struct ovl *fs, const struct ovl_caller *caller,
 		ovl_node_unref(*hold);
 		*hold = NULL;
 		err = find_by_walk(fs, fileid, below, hold);
-		if (err)
+		/* What a walk has not seen may be below what it has: a file of
+		 * the stack's in a directory that moved, whose row is there
+		 * only now. */
+		if (err == -ESTALE && !walked)
+			walked = true;
+		else if (err)
 			return err;
 	}
 	return -EINPROGRESS;
