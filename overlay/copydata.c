@@ -159,9 +159,17 @@ static int copy_ranges(struct copying *job)
 	return err;
 }
 
-/* Blocks shared with the original cost neither time nor space. */
+/*
+ * Blocks shared with the original cost neither time nor space. But all are shared
+ * at first: a file that was cut before would show what it has lost.
+ */
 static bool clone_data(struct copying *job, uint64_t full)
 {
+	struct stat st;
+
+	if (fstat(job->to, &st) < 0 ||
+	    (st.st_size > 0 && (uint64_t)st.st_size < full))
+		return false;
 	if (ioctl(job->to, FICLONE, job->from) < 0)
 		return false;
 	if (job->size < full && ftruncate(job->to, (off_t)job->size) < 0)

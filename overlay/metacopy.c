@@ -41,7 +41,9 @@ static int fill(struct ovl_copying *copying, struct ovl_node *node, int from,
 	err = ovl_node_reread(node, false, &attr);
 	if (err)
 		return err;
-	err = ovl_copy_data(from, to, size, &watch);
+	/* A crash may have left it cut: what it lost then stays lost. */
+	err = ovl_copy_data(from, to, size < attr.size ? size : attr.size,
+	                    &watch);
 	atomic_fetch_add(&fs->copied_bytes, watch.copied);
 	if (!err && size < attr.size && ftruncate(to, size))
 		err = -errno;

@@ -215,6 +215,50 @@ START_TEST(cutting_and_growing_complete_it)
 }
 END_TEST
 
+static bool reads(const char *path, const char *bytes, size_t len)
+{
+	struct ovl_node *node = get(path);
+	char data[16];
+	bool eof;
+	ssize_t n = ovl_read(fs, &root, node, data, sizeof(data), 0, &eof);
+
+	ovl_node_unref(node);
+	return n == (ssize_t)len && !memcmp(data, bytes, len);
+}
+
+/* As a crash leaves it while it is cut: the mark goes last. */
+START_TEST(what_a_cut_one_has_lost_stays_lost)
+{
+	static const struct {
+		const char *low, *up;
+		off_t size;
+		const char *grown, *written;
+	} files[] = {
+		{ "low/none", "up/none", 0, "\0\0\0\0", "\0\0\0\0\0X" },
+		{ "low/some", "up/some", 2, "te\0\0", "te\0\0\0X" },
+	};
+
+	for (unsigned i = 0; i < 2; i++) {
+		tree_file(files[i].low, "text text");
+		make_metacopy(files[i].up, files[i].size);
+	}
+	stage_open();
+	for (unsigned i = 0; i < 2; i++) {
+		const char *name = files[i].up + strlen("up/");
+		struct ovl_node *node = get(name);
+
+		ck_assert(reads(name, files[i].grown, files[i].size));
+		ck_assert_int_eq(set_size(name, 4), 0);
+		ck_assert(reads(name, files[i].grown, 4));
+		ck_assert_int_eq(ovl_write(fs, &root, node, "X", 1, 5,
+		                           OVL_UNSTABLE, NULL),
+		                 1);
+		ck_assert(reads(name, files[i].written, 6));
+		ovl_node_unref(node);
+	}
+}
+END_TEST
+
 START_TEST(renamed_and_linked_it_finds_its_data)
 {
 	struct ovl_id id;
@@ -433,6 +477,7 @@ int main(void)
 	tcase_add_test(tcase, the_data_below_is_read);
 	tcase_add_test(tcase, a_write_completes_it);
 	tcase_add_test(tcase, cutting_and_growing_complete_it);
+	tcase_add_test(tcase, what_a_cut_one_has_lost_stays_lost);
 	tcase_add_test(tcase, renamed_and_linked_it_finds_its_data);
 	tcase_add_test(tcase, in_a_renamed_directory_it_finds_its_data);
 	tcase_add_test(tcase, all_names_of_a_lower_file_are_one_metacopy);
