@@ -310,26 +310,27 @@ static uint64_t mebibytes(uint64_t bytes)
 
 static void say_progress(struct ovl_copying *copying)
 {
-	ovl_log(copying->fs, LOG_NOTICE,
-	        "copying up %s: %" PRIu64 " of %" PRIu64 " MiB", copying->path,
-	        mebibytes(copying->at), mebibytes(copying->size));
+	ovl_log_line(&copying->fs->log, LOG_NOTICE,
+	             "copying up %s: %" PRIu64 " of %" PRIu64 " MiB",
+	             copying->path, mebibytes(copying->at),
+	             mebibytes(copying->size));
 }
 
 static void say_end(const struct ovl_copying *copying, int err)
 {
 	if (err)
-		ovl_log(copying->fs, LOG_WARNING,
-		        "copying up %s: given up at %" PRIu64 " of %" PRIu64
-		        " MiB: %s",
-		        copying->path, mebibytes(copying->at),
-		        mebibytes(copying->size),
-		        err == -EINPROGRESS ? "the server ends"
-		                            : strerrordesc_np(-err));
+		ovl_log_line(&copying->fs->log, LOG_WARNING,
+		             "copying up %s: given up at %" PRIu64
+		             " of %" PRIu64 " MiB: %s",
+		             copying->path, mebibytes(copying->at),
+		             mebibytes(copying->size),
+		             err == -EINPROGRESS ? "the server ends"
+		                                 : strerrordesc_np(-err));
 	else
-		ovl_log(copying->fs, LOG_NOTICE,
-		        "copied up %s: %" PRIu64 " MiB in %" PRIu64 " s",
-		        copying->path, mebibytes(copying->size),
-		        (ovl_now() - copying->began) / SECOND);
+		ovl_log_line(&copying->fs->log, LOG_NOTICE,
+		             "copied up %s: %" PRIu64 " MiB in %" PRIu64 " s",
+		             copying->path, mebibytes(copying->size),
+		             (ovl_now() - copying->began) / SECOND);
 }
 
 int ovl_copying_step(void *arg, const struct ovl_copy_progress *progress)

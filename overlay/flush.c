@@ -18,10 +18,10 @@
 static void fail_verifier(struct ovl *fs, int err)
 {
 	atomic_fetch_add(&fs->verifier, 1);
-	ovl_log(fs, LOG_ERR,
-	        "a flush to disk failed: %s; clients are told to "
-	        "write again",
-	        strerrorname_np(-err));
+	ovl_log_line(&fs->log, LOG_ERR,
+	             "a flush to disk failed: %s; clients are told to "
+	             "write again",
+	             strerrorname_np(-err));
 }
 
 static int flush_now(struct ovl *fs, int fd)

@@ -11,6 +11,7 @@
 #include "overlay/batch.h"
 #include "overlay/copying.h"
 #include "overlay/layer.h"
+#include "overlay/log.h"
 #include "overlay/tree.h"
 #include "overlay/overlay.h"
 #include "overlay/stack.h"
@@ -36,8 +37,7 @@ struct ovl {
 	struct ovl_layer upper;        /* where there is one */
 	struct ovl_workdir *workdir;   /* likewise */
 	struct ovl_standins *standins; /* where that has overrides; or NULL */
-	ovl_log_fn *log;
-	void *log_arg;
+	struct ovl_log log;
 
 	struct ovl_tree tree; /* what has an upper part */
 	struct ovl_walk walk; /* over that */
@@ -53,9 +53,5 @@ struct ovl {
 	atomic_uint_fast64_t verifier; /* of unstable writes */
 	atomic_uint_fast64_t copyups, copied_bytes, flushes;
 };
-
-/* One line to the log, if there is one; `level` as in syslog(3). */
-void ovl_log(const struct ovl *fs, int level, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
 
 #endif

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,19 +38,6 @@ struct opening {
 	char *why;
 	size_t size;
 };
-
-void ovl_log(const struct ovl *fs, int level, const char *format, ...)
-{
-	char line[512];
-	va_list args;
-
-	if (!fs->log)
-		return;
-	va_start(args, format);
-	vsnprintf(line, sizeof(line), format, args);
-	va_end(args);
-	fs->log(fs->log_arg, level, line);
-}
 
 static int say(struct opening *o, int err, const char *what, const char *path)
 {
@@ -330,8 +316,7 @@ static void open_rows(struct opening *o)
 	int dir = open_dir(o->statedir), err = dir < 0 ? dir : 0;
 
 	if (!err) {
-		err = ovl_store_open(dir, OVL_STORE_MAX, o->fs->log,
-		                     o->fs->log_arg, &store);
+		err = ovl_store_open(dir, OVL_STORE_MAX, &o->fs->log, &store);
 		close(dir);
 	}
 	if (!err)
@@ -339,11 +324,12 @@ static void open_rows(struct opening *o)
 	if (!err)
 		return;
 	ovl_store_close(store);
-	ovl_log(o->fs, LOG_NOTICE,
-	        "statedir '%s': places of files are kept in memory only: %s",
-	        o->statedir,
-	        err == -EREMOTE ? "it is on a network filesystem"
-	                        : strerror(-err));
+	ovl_log_line(
+		&o->fs->log, LOG_NOTICE,
+		"statedir '%s': places of files are kept in memory only: %s",
+		o->statedir,
+		err == -EREMOTE ? "it is on a network filesystem"
+				: strerror(-err));
 }
 
 /* ---- trees --------------------------------------------------------------------------------- */
@@ -440,8 +426,7 @@ static struct ovl *new_fs(const struct ovl_config *config)
 	fs->redirect_dir = config->redirect_dir;
 	fs->metacopy = config->metacopy;
 	fs->read_only = config->read_only || !config->upperdir;
-	fs->log = config->log;
-	fs->log_arg = config->log_arg;
+	fs->log = (struct ovl_log){ config->log, config->log_arg };
 	fs->upper.root = -1;
 	randombytes_buf(&verifier, sizeof(verifier));
 	atomic_init(&fs->verifier, verifier);

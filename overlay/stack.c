@@ -5,10 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "overlay/dir.h"
@@ -81,8 +81,7 @@ int ovl_stack_new(struct ovl_layer *layers, size_t nlayers,
 		return -ENOMEM;
 	atomic_init(&fresh->refs, 1);
 	memcpy(fresh->cookie_key, cookie_key, OVL_KEY_BYTES);
-	fresh->log = config->log;
-	fresh->log_arg = config->log_arg;
+	fresh->log = (struct ovl_log){ config->log, config->log_arg };
 	err = ovl_tree_init(&fresh->tree, false, config, writer,
 	                    fresh->cookie_key, NULL, NULL);
 	if (err) {
@@ -177,7 +176,6 @@ static int foreign_id(struct ovl_stack *stack, struct ovl_node *dir,
 {
 	const struct ovl_layer *layer = dir->dir->parts[spec->part].layer;
 	struct ino_of search = { .name = spec->name };
-	char line[512];
 	struct ovl_fd *fd;
 	int err;
 
@@ -190,13 +188,10 @@ static int foreign_id(struct ovl_stack *stack, struct ovl_node *dir,
 		return err;
 	spec->id.fileid = ovl_fileid(layer->number, search.ino);
 	spec->id.generation = 1;
-	if (stack->log) {
-		snprintf(line, sizeof(line),
-		         "%s: '%.255s' is another mount, or its inode number "
-		         "does not fit: not entered",
-		         layer->path, spec->name);
-		stack->log(stack->log_arg, 4 /* LOG_WARNING */, line);
-	}
+	ovl_log_line(&stack->log, LOG_WARNING,
+	             "%s: '%s' is another mount, or its inode number does not "
+	             "fit: not entered",
+	             layer->path, spec->name);
 	return 0;
 }
 

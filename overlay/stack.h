@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "overlay/layer.h"
+#include "overlay/log.h"
 #include "overlay/tree.h"
 #include "overlay/overlay.h"
 #include "overlay/walk.h"
@@ -23,8 +24,7 @@ struct ovl_stack {
 	struct ovl_tree tree; /* its root is NULL where there is no layer */
 	struct ovl_walk walk;
 	unsigned char cookie_key[OVL_KEY_BYTES];
-	ovl_log_fn *log;
-	void *log_arg;
+	struct ovl_log log;
 };
 
 /*

@@ -42,8 +42,7 @@ struct value {
 struct ovl_store {
 	int dirfd;
 	size_t max;
-	ovl_log_fn *log;
-	void *log_arg;
+	struct ovl_log log;
 	bool told; /* that there is no file; the writer's, as all that follows */
 	int err;   /* of the batch under way */
 	MDB_txn *txn;
@@ -70,14 +69,9 @@ struct ovl_store {
 static void say(const struct ovl_store *store, int level, const char *what,
                 int err)
 {
-	char line[256];
-
-	if (!store->log)
-		return;
 	/* LMDB has errors of its own, which are negative. */
-	snprintf(line, sizeof(line), OVL_STORE_FILE ": %s%s%s", what,
-	         err ? ": " : "", err ? mdb_strerror(err) : "");
-	store->log(store->log_arg, level, line);
+	ovl_log_line(&store->log, level, OVL_STORE_FILE ": %s%s%s", what,
+	             err ? ": " : "", err ? mdb_strerror(err) : "");
 }
 
 /* ---- where it may be ------------------------------------------------------------ */
@@ -368,7 +362,7 @@ static int open_any(struct ovl_store *store)
 	return err;
 }
 
-int ovl_store_open(int dirfd, size_t max, ovl_log_fn *log, void *arg,
+int ovl_store_open(int dirfd, size_t max, const struct ovl_log *log,
                    struct ovl_store **store)
 {
 	struct ovl_store *fresh = calloc(1, sizeof(*fresh));
@@ -378,8 +372,7 @@ int ovl_store_open(int dirfd, size_t max, ovl_log_fn *log, void *arg,
 	if (!fresh)
 		return -ENOMEM;
 	fresh->max = max;
-	fresh->log = log;
-	fresh->log_arg = arg;
+	fresh->log = *log;
 	fresh->fd = fresh->sealfd = -1;
 	pthread_rwlockattr_init(&attr);
 	/* Else who reads all the time keeps out who exchanges the file. */

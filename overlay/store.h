@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "overlay/overlay.h"
+#include "overlay/log.h"
 #include "overlay/rows.h"
 
 #define OVL_STORE_FILE "handles.mdb"
@@ -41,7 +41,7 @@ struct ovl_store;
  * `max` bytes. -EREMOTE: on a network filesystem; -EBUSY: another server has it;
  * -errno.
  */
-int ovl_store_open(int dirfd, size_t max, ovl_log_fn *log, void *arg,
+int ovl_store_open(int dirfd, size_t max, const struct ovl_log *log,
                    struct ovl_store **store);
 void ovl_store_close(struct ovl_store *store); /* NULL is fine */
 

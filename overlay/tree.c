@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
@@ -293,16 +292,15 @@ static const char *path_of(struct ovl_node *dir, char *begin, char *end)
 void ovl_tree_tell_huge(struct ovl_tree *tree, struct ovl_node *dir)
 {
 	const size_t bytes = dir->dir->bytes;
-	char path[512], line[768];
+	char path[512];
 
-	if (!tree->log || bytes <= tree->max_bytes ||
+	if (!tree->log.fn || bytes <= tree->max_bytes ||
 	    atomic_exchange(&tree->told, dir->id.fileid) == dir->id.fileid)
 		return;
-	snprintf(line, sizeof(line),
-	         "the names of %s alone take %zu bytes, which is more than "
-	         "the bound on memory",
-	         path_of(dir, path, path + sizeof(path) - 1), bytes);
-	tree->log(tree->log_arg, LOG_NOTICE, line);
+	ovl_log_line(&tree->log, LOG_NOTICE,
+	             "the names of %s alone take %zu bytes, which is more than "
+	             "the bound on memory",
+	             path_of(dir, path, path + sizeof(path) - 1), bytes);
 }
 
 void ovl_tree_move_begin(struct ovl_tree *tree)
@@ -342,8 +340,7 @@ int ovl_tree_init(struct ovl_tree *tree, bool upper,
 	tree->max_weight = config->max_entries;
 	tree->max_bytes =
 		config->max_memory ? config->max_memory - map_bytes : SIZE_MAX;
-	tree->log = config->log;
-	tree->log_arg = config->log_arg;
+	tree->log = (struct ovl_log){ config->log, config->log_arg };
 	tree->cookie_key = cookie_key;
 	tree->upper = upper;
 	pthread_mutexattr_init(&recursive);

@@ -22,6 +22,7 @@
 
 #include "overlay/fdcache.h"
 #include "overlay/index.h"
+#include "overlay/log.h"
 #include "overlay/map.h"
 #include "overlay/node.h"
 #include "overlay/overlay.h"
@@ -43,8 +44,7 @@ struct ovl_tree {
 	atomic_size_t excess_weight, excess_bytes;
 	size_t max_weight, max_bytes;
 	_Atomic uint64_t told; /* the fileid of the last one logged */
-	ovl_log_fn *log;       /* NULL: silent */
-	void *log_arg;
+	struct ovl_log log;
 	atomic_uint next_shard; /* to forget from */
 	struct ovl_fdcache *fds;
 	size_t max_files; /* what `fds` is bounded to */

@@ -7,7 +7,6 @@
 #include <limits.h>
 #include <search.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -47,8 +46,7 @@ void ovl_walk_init(struct ovl_walk *walk, struct ovl_tree *tree,
 	walk->tree = tree;
 	walk->ways = ways;
 	walk->arg = arg;
-	walk->log = config->log;
-	walk->log_arg = config->log_arg;
+	walk->log = (struct ovl_log){ config->log, config->log_arg };
 	walk->checks = config->cache != OVL_CACHE_ALWAYS;
 	pthread_mutex_init(&walk->lock, NULL);
 	pthread_condattr_init(&attr);
@@ -209,16 +207,11 @@ struct going {
 static void say(struct going *going, int level, const char *what)
 {
 	struct ovl_walk *walk = going->walk;
-	char line[160];
 
-	if (!walk->log)
-		return;
-	snprintf(line, sizeof(line),
-	         "walk of the %s layers for a handle: %s, "
-	         "%llu names seen",
-	         walk->tree->upper ? "upper" : "lower", what,
-	         (unsigned long long)going->names);
-	walk->log(walk->log_arg, level, line);
+	ovl_log_line(&walk->log, level,
+	             "walk of the %s layers for a handle: %s, %llu names seen",
+	             walk->tree->upper ? "upper" : "lower", what,
+	             (unsigned long long)going->names);
 }
 
 static void say_now_and_then(struct going *going)

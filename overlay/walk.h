@@ -46,8 +46,7 @@ struct ovl_walk {
 	struct ovl_tree *tree;
 	const struct ovl_walk_ways *ways;
 	void *arg;
-	ovl_log_fn *log;
-	void *log_arg;
+	struct ovl_log log;
 	atomic_bool stop; /* it is to end before its end */
 	bool checks;      /* others may have changed the directories */
 

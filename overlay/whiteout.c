@@ -29,9 +29,10 @@ int ovl_whiteout_choose(struct ovl *fs)
 	err = make_device(tmp, name);
 	fs->whiteouts_by_attribute = err == -EPERM;
 	if (err == -EPERM) {
-		ovl_log(fs, LOG_NOTICE,
-		        "whiteouts cannot be devices here: they are made by "
-		        "attribute, which the kernel reads since Linux 6.7");
+		ovl_log_line(
+			&fs->log, LOG_NOTICE,
+			"whiteouts cannot be devices here: they are made by "
+			"attribute, which the kernel reads since Linux 6.7");
 		return 0;
 	}
 	return err ? err : ovl_workdir_discard(fs->workdir, name);

@@ -21,11 +21,12 @@ static bool with_file;
 
 static struct ovl_writer *new_writer(void)
 {
+	const struct ovl_log silent = { .fn = NULL };
 	struct ovl_writer *writer;
 	struct ovl_store *store;
 
-	ck_assert_int_eq(
-		ovl_store_open(tree, OVL_STORE_MAX, NULL, NULL, &store), 0);
+	ck_assert_int_eq(ovl_store_open(tree, OVL_STORE_MAX, &silent, &store),
+	                 0);
 	ck_assert_int_eq(ovl_writer_new(store, &writer), 0);
 	return writer;
 }

@@ -30,8 +30,10 @@ static void hear(void *arg, int level, const char *line)
 
 static int try_open(size_t max)
 {
+	const struct ovl_log log = { .fn = hear };
+
 	said[0] = '\0';
-	return ovl_store_open(tree, max, hear, NULL, &store);
+	return ovl_store_open(tree, max, &log, &store);
 }
 
 static void open_store(void)
