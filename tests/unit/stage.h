@@ -177,8 +177,12 @@ static inline int resolve(struct ovl_id id, struct ovl_node **node)
 {
 	int err = -EINPROGRESS;
 
-	for (unsigned i = 0; i < 30 && err == -EINPROGRESS; i++)
+	for (unsigned i = 0; i < 300 && err == -EINPROGRESS; i++) {
 		err = ovl_resolve(fs, &root, id, node);
+		/* As a client does: the walk goes on meanwhile. */
+		if (err == -EINPROGRESS)
+			usleep(10000);
+	}
 	return err;
 }
 
