@@ -72,8 +72,8 @@ static int upper_child(struct ovl *fs, struct ovl_node *dir, const char *name,
 }
 
 /*
- * The same, without reading the names in where they are not in memory: for who
- * comes by one name only, and may wait.
+ * The same, without reading the names in where they are not in memory, and so
+ * without the directory's `change`: for who comes by one name only.
  */
 static int upper_seek(struct ovl *fs, struct ovl_node *dir, const char *name,
                       bool may_wait, struct ovl_node **node)
@@ -81,8 +81,9 @@ static int upper_seek(struct ovl *fs, struct ovl_node *dir, const char *name,
 	struct ovl_fd *fd;
 	int err;
 
-	if (!may_wait || !dir->dir || ovl_dir_is_read_in(dir))
-		return upper_child(fs, dir, name, may_wait, node);
+	err = upper_child(fs, dir, name, false, node);
+	if (err != -EAGAIN || !may_wait)
+		return err;
 	err = ovl_dir_fd(dir, 0, true, &fd);
 	if (err)
 		return err;

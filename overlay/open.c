@@ -334,6 +334,13 @@ static void open_rows(struct opening *o)
 
 /* ---- trees --------------------------------------------------------------------------------- */
 
+static int find_by_rows(void *arg, uint64_t fileid, struct ovl_node **node)
+{
+	struct ovl *fs = arg;
+
+	return ovl_find_by_rows(fs, &fs->tree, fileid, node);
+}
+
 static int walk_look_up(void *arg, struct ovl_node *dir, const char *name,
                         struct ovl_node **node)
 {
@@ -377,6 +384,8 @@ static int make_trees(struct opening *o)
 	if (err)
 		return err;
 	fs->tree.writable = !fs->read_only;
+	fs->tree.find = find_by_rows;
+	fs->tree.find_arg = fs;
 	err = ovl_index_open(ovl_workdir_fd(fs->workdir), &fs->tree.index);
 	if (err)
 		return err;

@@ -72,6 +72,17 @@ static bool is_settled(const struct ovl_node *node, const struct ovl_real *real,
 }
 
 /* By one after the other of the names it has been seen under. */
+/* It may have been forgotten; that is no reason to take what is in it for gone. */
+static struct ovl_node *find_parent(struct ovl_tree *tree, uint64_t fileid)
+{
+	struct ovl_node *parent = ovl_tree_get(tree, fileid);
+
+	if (!parent && tree->find &&
+	    tree->find(tree->find_arg, fileid, &parent))
+		return NULL;
+	return parent;
+}
+
 static int look_by_rows(struct ovl_node *node, const struct ovl_rows *rows,
                         struct ovl_real *real)
 {
@@ -80,7 +91,7 @@ static int look_by_rows(struct ovl_node *node, const struct ovl_rows *rows,
 	int err;
 
 	for (size_t i = 0; i < rows->n; i++, row++) {
-		parent = ovl_tree_get(node->tree, row->parent);
+		parent = find_parent(node->tree, row->parent);
 		if (!parent)
 			continue;
 		err = ovl_node_set_place(node, parent, row->name);

@@ -54,6 +54,10 @@ struct ovl_tree {
 	struct ovl_node *root;           /* held; NULL: no layer */
 	bool upper;                      /* an overlay's, not a stack's */
 	bool writable;                   /* its files are opened for writing */
+	/* Finds, by its rows, what is not in memory; NULL: nobody does. No
+	 * lock is taken that stands before `moving`. Blocks. */
+	int (*find)(void *arg, uint64_t fileid, struct ovl_node **node);
+	void *find_arg;
 	/* Held while an object moves, on disk and in memory: who finds it
 	 * neither here nor there takes it, and looks again, from above too:
 	 * so it is recursive. */
