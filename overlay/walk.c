@@ -55,22 +55,6 @@ void ovl_walk_init(struct ovl_walk *walk, struct ovl_tree *tree,
 	pthread_condattr_destroy(&attr);
 }
 
-void ovl_walk_release(struct ovl_walk *walk)
-{
-	bool joinable;
-
-	walk->stop = true;
-	pthread_mutex_lock(&walk->lock);
-	joinable = walk->joinable;
-	pthread_mutex_unlock(&walk->lock);
-	if (joinable)
-		pthread_join(walk->thread, NULL);
-	ovl_asked_free(walk->asked);
-	free(walk->queue);
-	pthread_mutex_destroy(&walk->lock);
-	pthread_cond_destroy(&walk->moment);
-}
-
 /* ---- the queue -------------------------------------------------------------- */
 
 static int compare(const void *a, const void *b)
@@ -172,6 +156,32 @@ void ovl_walk_moved(struct ovl_walk *walk, struct ovl_node *node)
 	pthread_mutex_unlock(&walk->lock);
 	if (running && node->dir && push(walk, &dir, false))
 		ovl_map_lost(walk->tree->map);
+}
+
+static void empty_queue(struct ovl_walk *walk)
+{
+	while (walk->nqueue > 0)
+		dir_release(&walk->queue[--walk->nqueue]);
+	tdestroy(walk->known, keep);
+	walk->known = NULL;
+}
+
+void ovl_walk_release(struct ovl_walk *walk)
+{
+	bool joinable;
+
+	walk->stop = true;
+	pthread_mutex_lock(&walk->lock);
+	joinable = walk->joinable;
+	pthread_mutex_unlock(&walk->lock);
+	if (joinable)
+		pthread_join(walk->thread, NULL);
+	/* Something may have moved just when a walk had ended. */
+	empty_queue(walk);
+	ovl_asked_free(walk->asked);
+	free(walk->queue);
+	pthread_mutex_destroy(&walk->lock);
+	pthread_cond_destroy(&walk->moment);
 }
 
 uint64_t ovl_walk_count(struct ovl_walk *walk)
@@ -417,14 +427,6 @@ static int visit(struct going *going, struct ovl_walk_dir *queued)
 }
 
 /* ---- the whole ------------------------------------------------------------------ */
-
-static void empty_queue(struct ovl_walk *walk)
-{
-	while (walk->nqueue > 0)
-		dir_release(&walk->queue[--walk->nqueue]);
-	tdestroy(walk->known, keep);
-	walk->known = NULL;
-}
 
 /* The lock is held. It has been everywhere. */
 static void note_end(struct going *going)
