@@ -101,6 +101,9 @@ static int find_until(struct ovl_walk *walk, uint64_t fileid, uint64_t until,
 		if (now >= until || walk->stop)
 			return -EINPROGRESS;
 		next = until;
+		/* One has ended since the caller looked: its rows tell. */
+		if (!walk->running && ovl_map_complete(walk->tree->map))
+			return -ENOENT;
 		if (!walk->running && now >= walk->not_until) {
 			err = ovl_walk_start(walk);
 			if (err)
