@@ -63,12 +63,16 @@ static void answer_gone(struct ovl_walk *walk, struct ovl_question *question)
 }
 
 /* What is known of it; it is asked if it was not. The lock is held. */
-static struct ovl_question *question_of(struct ovl_walk *walk, uint64_t fileid)
+static struct ovl_question *question_of(struct ovl_walk *walk, uint64_t fileid,
+                                        bool everywhere)
 {
 	struct ovl_question *question = ovl_asked_find(walk->asked, fileid);
 
-	if (!question || !is_good(walk, question))
+	if (!question || !is_good(walk, question) ||
+	    (everywhere && !question->everywhere)) {
 		question = ask(walk, fileid);
+		question->everywhere = everywhere;
+	}
 	if (question->answer == OVL_ASKED && is_over(walk, question))
 		answer_gone(walk, question);
 	return question;
@@ -84,15 +88,15 @@ static void wait_a_moment(struct ovl_walk *walk, uint64_t until)
 }
 
 /* The lock is held, but while it waits. */
-static int find_until(struct ovl_walk *walk, uint64_t fileid, uint64_t until,
-                      struct ovl_node **node)
+static int find_until(struct ovl_walk *walk, uint64_t fileid, bool everywhere,
+                      uint64_t until, struct ovl_node **node)
 {
 	struct ovl_question *question;
 	uint64_t now, next;
 	int err;
 
 	for (;;) {
-		question = question_of(walk, fileid);
+		question = question_of(walk, fileid, everywhere);
 		if (question->answer == OVL_FOUND)
 			*node = ovl_asked_take(walk->asked, question);
 		if (question->answer != OVL_ASKED)
@@ -115,7 +119,7 @@ static int find_until(struct ovl_walk *walk, uint64_t fileid, uint64_t until,
 	}
 }
 
-int ovl_walk_find(struct ovl_walk *walk, uint64_t fileid,
+int ovl_walk_find(struct ovl_walk *walk, uint64_t fileid, bool everywhere,
                   struct ovl_node **node)
 {
 	int err = -ENOMEM;
@@ -125,7 +129,8 @@ int ovl_walk_find(struct ovl_walk *walk, uint64_t fileid,
 	if (!walk->asked)
 		walk->asked = ovl_asked_new();
 	if (walk->asked)
-		err = find_until(walk, fileid, ovl_now() + WAIT, node);
+		err = find_until(walk, fileid, everywhere, ovl_now() + WAIT,
+		                 node);
 	pthread_mutex_unlock(&walk->lock);
 	return err;
 }

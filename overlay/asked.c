@@ -106,7 +106,7 @@ void ovl_asked_found(struct ovl_asked *asked, uint64_t fileid,
 {
 	struct ovl_question *question = ovl_asked_find(asked, fileid);
 
-	if (!question)
+	if (!question || question->everywhere)
 		return;
 	question->answer = OVL_FOUND;
 	question->when = ovl_now();

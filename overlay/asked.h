@@ -26,6 +26,8 @@ struct ovl_question {
 	uint64_t when;   /* asked or answered: ns of ovl_now */
 	/* Walks begun, and gone to the end, when it was asked. */
 	unsigned begun, ended;
+	/* To have been seen is no answer: all of its names are wanted. */
+	bool everywhere;
 	enum ovl_answer answer;
 	struct ovl_node *node; /* FOUND: held, until somebody takes it */
 	uint64_t until;        /* GONE: then it may be asked again, if... */
@@ -46,7 +48,7 @@ bool ovl_asked_is_open(struct ovl_asked *asked, uint64_t fileid);
 
 /*
  * It has been seen, as `node` (or NULL), which is held where there is room for
- * that. No effect where nobody asks.
+ * that. No effect where nobody asks, or where that is no answer.
  */
 void ovl_asked_found(struct ovl_asked *asked, uint64_t fileid,
                      struct ovl_node *node);

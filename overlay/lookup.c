@@ -73,19 +73,19 @@ static int resolve_once(struct ovl *fs, uint64_t fileid, bool may_wait,
 
 /*
  * Have the walk look for it that may still find it: the overlay's, then the
- * stack's. 0: it has been seen; `*hold` keeps it in memory. -ESTALE: both have
- * been everywhere.
+ * stack's, of which it wants all names if it has been `seen` in vain. 0: it has
+ * been seen; `*hold` keeps it in memory. -ESTALE: both have been everywhere.
  */
-static int find_by_walk(struct ovl *fs, uint64_t fileid, bool below,
+static int find_by_walk(struct ovl *fs, uint64_t fileid, bool below, bool seen,
                         struct ovl_node **hold)
 {
 	int err = -ENOENT;
 
 	if (fs->has_upper && !ovl_map_complete(fs->tree.map))
-		err = ovl_walk_find(&fs->walk, fileid, hold);
+		err = ovl_walk_find(&fs->walk, fileid, false, hold);
 	if (err == -ENOENT && !below && ovl_fileid_layer(fileid) &&
 	    fs->stack->nlayers && !ovl_map_complete(fs->stack->tree.map))
-		err = ovl_walk_find(&fs->stack->walk, fileid, hold);
+		err = ovl_walk_find(&fs->stack->walk, fileid, seen, hold);
 	return err == -ENOENT ? -ESTALE : err;
 }
 
@@ -143,7 +143,7 @@ static int resolve(struct ovl *fs, const struct ovl_caller *caller,
                    uint64_t fileid, struct ovl_node **node,
                    struct ovl_node **hold)
 {
-	bool below, walked = false;
+	bool below, seen = false, walked = false;
 	int err;
 
 	for (unsigned i = 0; i < MAX_TRIES; i++) {
@@ -155,7 +155,8 @@ static int resolve(struct ovl *fs, const struct ovl_caller *caller,
 			return err;
 		ovl_node_unref(*hold);
 		*hold = NULL;
-		err = find_by_walk(fs, fileid, below, hold);
+		err = find_by_walk(fs, fileid, below, seen, hold);
+		seen = seen || !err;
 		/* What a walk has not seen may be below what it has: a file of
 		 * the stack's in a directory that moved, whose row is there
 		 * only now. */

@@ -78,8 +78,11 @@ void ovl_walk_release(struct ovl_walk *walk);
  * the most. 0: it has been seen, and is in memory while `*node` (which may be
  * NULL) is held, or has rows; -ENOENT: it is gone; -EINPROGRESS: ask again;
  * -errno: no walk could be started.
+ *
+ * `everywhere`: it does not show where it has been seen, and other names of it are
+ * wanted. -ENOENT is then said when all that there are have rows.
  */
-int ovl_walk_find(struct ovl_walk *walk, uint64_t fileid,
+int ovl_walk_find(struct ovl_walk *walk, uint64_t fileid, bool everywhere,
                   struct ovl_node **node);
 
 /* Begin one; the lock is held, and none runs. 0 or -errno. */

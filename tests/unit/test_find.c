@@ -5,8 +5,11 @@
 #include "config.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <time.h>
 
+#include "overlay/fs.h"
 #include "overlay/layer.h"
 
 #include "stage.h"
@@ -189,6 +192,54 @@ END_TEST
 
 /* ---- several names -------------------------------------------------------- */
 
+static atomic_bool over;
+
+/* Others change lower directories all the time. */
+static void *disturb(void *arg)
+{
+	while (!atomic_load(&over)) {
+		ovl_map_doubt(fs->stack->tree.map);
+		usleep(20);
+	}
+	return arg;
+}
+
+/* It is seen below, again and again, and each walk is disturbed. */
+START_TEST(links_that_whiteouts_hide_are_stale_whatever_others_change)
+{
+	time_t end = time(NULL) + 10;
+	struct ovl_node *node;
+	pthread_t thread;
+	struct ovl_id id;
+	int err;
+
+	tree_mkdir("low/dir");
+	tree_file("low/dir/a", "text");
+	ck_assert_int_eq(linkat(tree, "low/dir/a", tree, "low/b", 0), 0);
+	for (unsigned i = 0; i < 2000; i++) {
+		char path[32];
+
+		snprintf(path, sizeof(path), "low/dir/file%u", i);
+		tree_file(path, "");
+	}
+	stage_open();
+	id = id_of("b");
+	stage_close();
+	tree_mkdir("up/dir");
+	ck_assert_int_eq(mknodat(tree, "up/dir/a", S_IFCHR, 0), 0);
+	ck_assert_int_eq(mknodat(tree, "up/b", S_IFCHR, 0), 0);
+	stage_reopen_anew();
+	ck_assert_int_eq(pthread_create(&thread, NULL, disturb, NULL), 0);
+	do {
+		err = ovl_resolve(fs, &root, id, &node);
+	} while (err == -EINPROGRESS && time(NULL) < end);
+	atomic_store(&over, true);
+	pthread_join(thread, NULL);
+	ck_assert_int_eq(err, -ESTALE);
+	ck_assert_uint_le(ovl_walk_count(&fs->stack->walk), 6);
+}
+END_TEST
+
 START_TEST(a_link_that_nobody_has_looked_up_is_found_when_the_other_goes)
 {
 	struct ovl_id id;
@@ -368,6 +419,9 @@ int main(void)
 	tcase_add_test(tcase, identities_are_unique);
 	tcase_add_test(tcase, a_reused_inode_number_is_another_object);
 	tcase_add_test(tcase, what_a_whiteout_hides_is_stale);
+	tcase_add_test(
+		tcase,
+		links_that_whiteouts_hide_are_stale_whatever_others_change);
 	tcase_add_test(
 		tcase,
 		a_link_that_nobody_has_looked_up_is_found_when_the_other_goes);
