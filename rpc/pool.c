@@ -10,12 +10,13 @@
 #include "rpc/thread.h"
 
 struct orpc_pool {
-	pthread_mutex_t lock; /* the four fields below */
+	pthread_mutex_t lock; /* all below */
 	pthread_cond_t work;
 	struct orpc_task *first, **last;
+	unsigned queued;  /* tasks from `first` on */
 	unsigned resting; /* workers that wait for work */
 	bool over;
-	unsigned nthreads;
+	unsigned nthreads, max;
 	pthread_t threads[];
 };
 
@@ -33,6 +34,7 @@ static struct orpc_task *next_task(struct orpc_pool *pool)
 	task = pool->first;
 	if (task) {
 		pool->first = task->next;
+		pool->queued--;
 		if (!pool->first)
 			pool->last = &pool->first;
 	}
@@ -50,10 +52,21 @@ static void *work(void *arg)
 	return NULL;
 }
 
+/* The lock is held, or nobody knows of the pool yet. */
+static int add_worker(struct orpc_pool *pool)
+{
+	int err = orpc_thread_start(&pool->threads[pool->nthreads], "pool",
+	                            pool->nthreads, work, pool);
+
+	if (!err)
+		pool->nthreads++;
+	return err;
+}
+
 int orpc_pool_new(unsigned threads, struct orpc_pool **result)
 {
 	struct orpc_pool *pool;
-	int err = 0;
+	int err;
 
 	pool = calloc(1, sizeof(*pool) + threads * sizeof(pool->threads[0]));
 	if (!pool)
@@ -61,12 +74,8 @@ int orpc_pool_new(unsigned threads, struct orpc_pool **result)
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->work, NULL);
 	pool->last = &pool->first;
-	for (unsigned i = 0; i < threads && !err; i++) {
-		err = orpc_thread_start(&pool->threads[i], "pool", i, work,
-		                        pool);
-		if (!err)
-			pool->nthreads++;
-	}
+	pool->max = threads;
+	err = add_worker(pool);
 	if (err) {
 		orpc_pool_free(pool);
 		return err;
@@ -98,7 +107,12 @@ void orpc_pool_submit(struct orpc_pool *pool, struct orpc_task *task)
 	pthread_mutex_lock(&pool->lock);
 	*pool->last = task;
 	pool->last = &task->next;
+	pool->queued++;
 	wake = pool->resting > 0;
+	/* Where there is no thread for it, those that there are will do. */
+	if (pool->queued > pool->resting && pool->nthreads < pool->max &&
+	    !pool->over)
+		add_worker(pool);
 	pthread_mutex_unlock(&pool->lock);
 	if (wake)
 		pthread_cond_signal(&pool->work);

@@ -1,11 +1,11 @@
 /*
  * Worker threads for what may wait for a disk, and each loop's gate to them.
  *
- * A pool runs tasks in the order they come, as many at a time as it has
- * threads. It bounds nothing itself: each loop has a gate that lets its share
- * of the pool's bound in and makes the rest wait in the loop, so loops need to
- * know nothing of each other. A task that ran tells its loop by orpc_loop_post,
- * and the loop calls orpc_gate_leave.
+ * A pool runs tasks in the order they come, as many at a time as it may have
+ * threads, which it starts as they are wanted. It bounds nothing itself: each
+ * loop has a gate that lets its share of the pool's bound in and makes the rest
+ * wait in the loop, so loops need to know nothing of each other. A task that ran
+ * tells its loop by orpc_loop_post, and the loop calls orpc_gate_leave.
  *
  * orpc_pool_submit may be called from any thread; a gate belongs to its loop.
  */
@@ -18,7 +18,7 @@
 
 struct orpc_pool;
 
-/* Start `threads` workers. 0 or -errno. */
+/* For up to `threads` workers, 1 at least. 0 or -errno. */
 int orpc_pool_new(unsigned threads, struct orpc_pool **pool);
 
 /* Run what is queued, and end the workers. NULL is fine. */
