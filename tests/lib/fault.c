@@ -10,7 +10,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -21,6 +20,8 @@
 #include <dirent.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "tests/lib/behind.h"
 
 /* ---- what is to fail ------------------------------------------------------ */
 
@@ -103,15 +104,9 @@ void fault_let_go(void)
 	pthread_mutex_unlock(&lock);
 }
 
-/* The thread of the test, or the one that writes the handles' file behind. */
 static bool is_spared(void)
 {
-	char name[16] = "";
-
-	if (pthread_equal(fault.test, pthread_self()))
-		return true;
-	pthread_getname_np(pthread_self(), name, sizeof(name));
-	return !strcmp(name, "handles");
+	return pthread_equal(fault.test, pthread_self()) || is_behind();
 }
 
 /* Wait, if this is the call that is to; the lock is held. */

@@ -15,6 +15,7 @@
 #include <sys/vfs.h>
 #include <time.h>
 
+#include "tests/lib/behind.h"
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
 
@@ -59,6 +60,8 @@ static int flush_slowly(void)
 {
 	const struct timespec a_while = { .tv_nsec = 50000000 };
 
+	if (is_behind())
+		return 0;
 	atomic_fetch_add(&flushes, 1);
 	nanosleep(&a_while, NULL);
 	errno = EIO;

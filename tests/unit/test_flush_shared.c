@@ -9,14 +9,13 @@
 #include <sched.h>
 
 #include "overlay/fs.h"
+#include "tests/lib/behind.h"
 
 #include "stage.h"
 
 #define CALLS 32
 
 static atomic_bool first_waits; /* for the others */
-/* One of the callers, and not the thread that writes the handles' file. */
-static _Thread_local bool is_caller;
 
 static unsigned gathered(void)
 {
@@ -35,7 +34,7 @@ int __wrap_syncfs(int fd);
 
 int __wrap_fsync(int fd)
 {
-	if (is_caller && atomic_exchange(&first_waits, false))
+	if (!is_behind() && atomic_exchange(&first_waits, false))
 		while (gathered() < CALLS - 1)
 			sched_yield();
 	return __real_fsync(fd);
@@ -116,7 +115,6 @@ static void *run(void *arg)
 	struct caller *caller = arg;
 	char name[32];
 
-	is_caller = true;
 	snprintf(name, sizeof(name), "name%u", caller->number);
 	caller->result = caller->kind->call(caller->number, name);
 	return NULL;
