@@ -329,7 +329,7 @@ static struct ovl_node *stack_dir(struct ovl *fs, uint64_t fileid,
 
 	if (dir || depth == MAX_DEPTH ||
 	    !ovl_map_get_one(fs->stack->tree.map, fileid, &parent, name))
-		return dir;
+		return ovl_node_if_dir(dir);
 	above = stack_dir(fs, parent, depth + 1);
 	if (!above)
 		return NULL;

@@ -123,6 +123,14 @@ void ovl_node_unref(struct ovl_node *node)
 	}
 }
 
+struct ovl_node *ovl_node_if_dir(struct ovl_node *node)
+{
+	if (node && node->dir)
+		return node;
+	ovl_node_unref(node);
+	return NULL;
+}
+
 /* 0 or -ENOMEM. */
 static int part_init(struct ovl_part *part, const struct ovl_part *spec)
 {

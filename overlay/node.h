@@ -164,6 +164,13 @@ bool ovl_node_has_data(const struct ovl_node *node);
 /* The bytes on disk that its attributes tell of. */
 uint64_t ovl_node_used(struct ovl_node *node);
 
+/*
+ * For what was found by the number that a directory had: by now it may be that of
+ * another object, with no names in it. Then NULL, and the reference goes. NULL is
+ * fine.
+ */
+struct ovl_node *ovl_node_if_dir(struct ovl_node *node);
+
 /* The parent, referenced; NULL for the root. */
 struct ovl_node *ovl_node_parent(struct ovl_node *node);
 

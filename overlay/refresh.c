@@ -80,7 +80,7 @@ static struct ovl_node *find_parent(struct ovl_tree *tree, uint64_t fileid)
 	if (!parent && tree->find &&
 	    tree->find(tree->find_arg, fileid, &parent))
 		return NULL;
-	return parent;
+	return ovl_node_if_dir(parent);
 }
 
 static int look_by_rows(struct ovl_node *node, const struct ovl_rows *rows,

@@ -234,6 +234,19 @@ static void say_now_and_then(struct going *going)
 	say(going, LOG_NOTICE, "it goes on");
 }
 
+static struct ovl_node *find_in(struct ovl_walk *walk, struct ovl_node *parent,
+                                const char *name, uint64_t fileid)
+{
+	struct ovl_node *node;
+
+	if (walk->ways->lookup(walk->arg, parent, name, &node))
+		return NULL;
+	if (node->id.fileid == fileid)
+		return ovl_node_if_dir(node);
+	ovl_node_unref(node);
+	return NULL;
+}
+
 /* By the rows that it has, this walk's or older ones. */
 static struct ovl_node *find_by_rows(struct ovl_walk *walk, uint64_t fileid,
                                      unsigned depth)
@@ -244,12 +257,11 @@ static struct ovl_node *find_by_rows(struct ovl_walk *walk, uint64_t fileid,
 
 	if (dir || depth == MAX_DEPTH ||
 	    !ovl_map_get_one(walk->tree->map, fileid, &above, name))
-		return dir;
+		return ovl_node_if_dir(dir);
 	parent = find_by_rows(walk, above, depth + 1);
 	if (!parent)
 		return NULL;
-	if (walk->ways->lookup(walk->arg, parent, name, &dir))
-		dir = NULL;
+	dir = find_in(walk, parent, name, fileid);
 	ovl_node_unref(parent);
 	return dir;
 }
@@ -260,15 +272,12 @@ static struct ovl_node *find_dir(struct ovl_walk *walk,
 {
 	struct ovl_node *dir = ovl_tree_get(walk->tree, queued->fileid);
 
-	if (dir)
-		return dir;
-	if (queued->name && !walk->ways->lookup(walk->arg, queued->parent,
-	                                        queued->name, &dir)) {
-		if (dir->id.fileid == queued->fileid)
-			return dir;
-		ovl_node_unref(dir);
-	}
-	return find_by_rows(walk, queued->fileid, 0);
+	if (!dir && queued->name)
+		dir = find_in(walk, queued->parent, queued->name,
+		              queued->fileid);
+	if (!dir)
+		return find_by_rows(walk, queued->fileid, 0);
+	return ovl_node_if_dir(dir);
 }
 
 /* The next names after `*cookie`, or none. 0 or -errno. */

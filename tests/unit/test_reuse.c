@@ -5,7 +5,10 @@
  */
 #include "config.h"
 
+#include <pthread.h>
 #include <sys/sysmacros.h>
+
+#include "overlay/dir.h"
 
 #include "stage.h"
 
@@ -210,6 +213,87 @@ START_TEST(a_number_that_a_copy_had_is_not_the_copy_s)
 }
 END_TEST
 
+/* ---- while a walk has the number in its queue --------------------------------- */
+
+static bool take_last(void *arg, const struct ovl_dirent *entry)
+{
+	snprintf(arg, 16, "%s", entry->name);
+	return true;
+}
+
+static void *ask_for_none(void *arg)
+{
+	struct ovl_id id = { .fileid = UINT64_C(1) << 40 };
+	struct ovl_node *node = NULL;
+
+	resolve(id, &node);
+	return arg;
+}
+
+/* A walk that has queued what is beside that directory, and stands in it. */
+static pthread_t stop_a_walk(struct ovl_node *in)
+{
+	struct ovl_stats stats = { 0 };
+	pthread_t thread;
+
+	ck_assert_int_eq(ovl_dir_lock(in, true), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, ask_for_none, NULL), 0);
+	while (!stats.walks) {
+		usleep(1000);
+		ovl_stats(fs, &stats);
+	}
+	usleep(200000);
+	return thread;
+}
+
+/*
+ * Directories go, and files get their numbers, before their turn comes. That of the
+ * last one in the listing comes first.
+ */
+START_TEST(a_number_that_a_directory_had_is_walked_no_further)
+{
+	enum { NDIRS = 20 };
+	char name[16], last[16], file[16];
+	struct ovl_node *in, *top;
+	uint64_t inos[NDIRS];
+	pthread_t walk;
+	struct ovl_id id;
+	unsigned again = 0;
+	bool eof;
+
+	if (!stage_on(_i * (int)NKINDS))
+		tree_skip("no filesystem of this type can be mounted");
+	for (unsigned i = 0; i < NDIRS; i++) {
+		snprintf(name, sizeof(name), "dir%u", i);
+		inos[i] = make(name, S_IFDIR).fileid;
+	}
+	stage_reopen_anew();
+	top = ovl_root(fs);
+	ck_assert_int_eq(ovl_readdir(fs, &root, top, 0, false, take_last, last,
+	                             &eof),
+	                 0);
+	ovl_node_unref(top);
+	in = get(last);
+	walk = stop_a_walk(in);
+	for (unsigned i = 0; i < NDIRS; i++) {
+		snprintf(name, sizeof(name), "dir%u", i);
+		if (!strcmp(name, last))
+			continue;
+		take_away(name, S_IFDIR);
+		snprintf(file, sizeof(file), "file%u", i);
+		id = make(file, S_IFREG);
+		for (unsigned k = 0; k < NDIRS; k++)
+			again += id.fileid == inos[k];
+	}
+	ovl_dir_unlock(in);
+	pthread_join(walk, NULL);
+	ovl_node_unref(in);
+	assert_works(id);
+	if (!again)
+		tree_skip("no inode number came again");
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tcase = tcase_create("reuse");
@@ -220,6 +304,9 @@ int main(void)
 	                    so_it_is_when_it_was_used_again_behind_the_back, 0,
 	                    (int)NTYPES);
 	tcase_add_loop_test(tcase, a_number_that_a_copy_had_is_not_the_copy_s,
+	                    0, (int)NTYPES);
+	tcase_add_loop_test(tcase,
+	                    a_number_that_a_directory_had_is_walked_no_further,
 	                    0, (int)NTYPES);
 	return stage_run(suite_create("reuse"), tcase);
 }
