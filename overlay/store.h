@@ -14,7 +14,6 @@
 #ifndef VENEER_OVERLAY_STORE_H
 #define VENEER_OVERLAY_STORE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,9 +43,6 @@ struct ovl_store;
 int ovl_store_open(int dirfd, size_t max, const struct ovl_log *log,
                    struct ovl_store **store);
 void ovl_store_close(struct ovl_store *store); /* NULL is fine */
-
-/* Whether a filesystem of this magic number (statfs(2)) is reached by network. */
-bool ovl_store_is_remote(uint32_t magic);
 
 /*
  * Add what the table has of this fileid to `rows`. 0; -EIO: the file can no

@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include "overlay/mdbfile.h"
 #include "overlay/store.h"
 
 #include <check.h>
@@ -403,10 +404,10 @@ END_TEST
 
 START_TEST(network_filesystems_have_no_file)
 {
-	ck_assert(ovl_store_is_remote(0x6969));
-	ck_assert(ovl_store_is_remote(0xff534d42));
-	ck_assert(!ovl_store_is_remote(0xef53));     /* ext4 */
-	ck_assert(!ovl_store_is_remote(0x01021994)); /* tmpfs */
+	ck_assert(ovl_mdbfile_is_remote(0x6969));
+	ck_assert(ovl_mdbfile_is_remote(0xff534d42));
+	ck_assert(!ovl_mdbfile_is_remote(0xef53));     /* ext4 */
+	ck_assert(!ovl_mdbfile_is_remote(0x01021994)); /* tmpfs */
 }
 END_TEST
 
