@@ -63,6 +63,11 @@ END {
 		if (n >= 10 && n < 300)
 			small[++nsmall] = dirs[i]
 	}
+	# There are few of these.
+	if (nlarge > 0)
+		choose("BIG", large, nlarge)
+	else
+		choose("BIG", files, nfiles)
 	choose("TREE", trees, ntrees)
 	choose("REMOVE_TREE", small, nsmall)
 	choose("RENAME_TREE", small, nsmall)
@@ -72,8 +77,4 @@ END {
 	choose("CHMOD", files, nfiles)
 	choose("REMOVE", files, nfiles)
 	choose("RENAME", files, nfiles)
-	if (nlarge > 0)
-		choose("BIG", large, nlarge)
-	else
-		choose("BIG", files, nfiles)
 }
