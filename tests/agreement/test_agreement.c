@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "tests/agreement/sequence.h"
+#include "tests/lib/suite.h"
 #include "tests/unit/seed.h"
 
 #define SAMPLE_RUNS 60
@@ -262,16 +263,11 @@ static TCase *case_of(const char *name, const TTest *test)
 int main(void)
 {
 	Suite *suite = suite_create("agreement");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	seed = test_seed();
 	suite_add_tcase(suite, case_of("root", kernel_and_veneer_agree));
 	suite_add_tcase(suite,
 	                case_of("user",
 	                        kernel_and_veneer_agree_as_an_ordinary_user));
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

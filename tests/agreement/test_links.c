@@ -19,6 +19,7 @@
 #include "tests/agreement/manifest.h"
 #include "tests/agreement/sequence.h"
 #include "tests/agreement/world.h"
+#include "tests/lib/suite.h"
 #include "tests/unit/seed.h"
 
 #define SAMPLE_RUNS 6
@@ -297,8 +298,6 @@ int main(void)
 {
 	Suite *suite = suite_create("links, and the kernel's");
 	TCase *tcase = tcase_create("links, and the kernel's");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	seed = test_seed();
 	tcase_set_timeout(tcase, 120);
@@ -308,8 +307,5 @@ int main(void)
 	tcase_add_loop_test(tcase, and_so_they_are_whatever_is_done, 0,
 	                    test_rounds("LINKS_RUNS", SAMPLE_RUNS, ALL_RUNS));
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -31,6 +31,7 @@
 #include "tests/crash/load.h"
 #include "tests/crash/recovered.h"
 #include "tests/lib/daemon.h"
+#include "tests/lib/suite.h"
 #include "tests/unit/seed.h"
 
 #define CONNECTIONS 8
@@ -375,8 +376,6 @@ static int run_on(const struct filesystem *fs)
 	const int rounds = test_rounds("TEST_CUTS", 3, 100);
 	Suite *suite = suite_create(fs->name);
 	TCase *tcase = tcase_create(fs->name);
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	used = fs;
 	tcase_set_timeout(tcase, 120);
@@ -385,10 +384,7 @@ static int run_on(const struct filesystem *fs)
 	tcase_add_loop_test(tcase, what_is_left_of_async_is_consistent, 0,
 	                    (rounds + 2) / 3);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed;
+	return suite_run(suite);
 }
 
 int main(void)

@@ -29,6 +29,7 @@
 #include "tests/crash/kill_load.h"
 #include "tests/crash/look.h"
 #include "tests/lib/daemon.h"
+#include "tests/lib/suite.h"
 #include "tests/unit/seed.h"
 
 #define CLIENTS 4
@@ -343,8 +344,6 @@ static TCase *case_of(const char *name, const TTest *test)
 int main(void)
 {
 	Suite *suite = suite_create("kill");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	seed = test_seed();
 	suite_add_tcase(suite,
@@ -354,8 +353,5 @@ int main(void)
 		suite,
 		case_of("user",
 	                what_was_acknowledged_survives_any_kill_of_a_user_s_server));
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -28,6 +28,7 @@
 #include "tests/lib/client.h"
 #include "tests/lib/daemon.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 #include "tests/unit/seed.h"
 
 #define OPTIONS "insecure,no_root_squash,async"
@@ -654,8 +655,6 @@ static void add_case(Suite *suite, const char *name, bool in_forest,
 int main(void)
 {
 	Suite *suite = suite_create("handles");
-	SRunner *runner;
-	int failed;
 
 	add_case(suite, "restart", true,
 	         old_handles_are_found_at_once_after_a_restart, 2);
@@ -668,9 +667,5 @@ int main(void)
 	add_case(suite, "listing", false,
 	         a_listing_of_everything_makes_no_handle_stale, 1);
 	add_case(suite, "entries", true, memory_grows_with_entries_only, 1);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

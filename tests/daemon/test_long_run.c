@@ -16,6 +16,7 @@
 #include "tests/lib/client.h"
 #include "tests/lib/daemon.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 #include "tests/unit/seed.h"
 
 #define DIRS 8
@@ -336,16 +337,9 @@ static Suite *suite(void)
 
 int main(void)
 {
-	SRunner *runner;
-	int failed;
-
 	if (getenv("VENEERD") == NULL) {
 		puts("VENEERD is not set");
 		return 77;
 	}
-	runner = srunner_create(suite());
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite());
 }

@@ -12,6 +12,7 @@
 #include "tests/lib/client.h"
 #include "tests/lib/daemon.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 
 #define VERIFIER_BITS 64
 
@@ -147,8 +148,6 @@ int main(void)
 {
 	Suite *suite = suite_create("restarted");
 	TCase *tcase = tcase_create("restarted");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
@@ -161,8 +160,5 @@ int main(void)
 	tcase_add_loop_test(tcase, writes_have_another_verifier_at_each_start,
 	                    0, NWAYS);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -15,6 +15,7 @@
 #include "tests/lib/client.h"
 #include "tests/lib/daemon.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 
 #define OPTIONS "insecure,no_root_squash"
 #define CALLS 20
@@ -196,8 +197,6 @@ int main(void)
 {
 	Suite *suite = suite_create("signals");
 	TCase *tcase = tcase_create("signals");
-	SRunner *runner;
-	int failed;
 
 	if (getenv("VENEERD") == NULL) {
 		puts("VENEERD is not set");
@@ -211,9 +210,5 @@ int main(void)
 	tcase_add_test(tcase, calls_in_flight_are_finished_and_answered);
 	tcase_add_test(tcase, help_and_version_are_printed);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

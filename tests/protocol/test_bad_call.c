@@ -9,6 +9,7 @@
 
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 
 static struct fixture *fixture;
 static struct client *client;
@@ -152,8 +153,6 @@ int main(void)
 {
 	Suite *suite = suite_create("bad_call");
 	TCase *tcase = tcase_create("bad_call");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
@@ -165,9 +164,5 @@ int main(void)
 	tcase_add_test(tcase, mount_tells_its_versions_too);
 	tcase_add_test(tcase, unknown_programs_and_procedures_are_told_so);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

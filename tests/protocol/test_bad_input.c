@@ -7,6 +7,7 @@
 
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 #include "tests/unit/seed.h"
 
 #define FIRST_PROC NFSPROC3_GETATTR
@@ -457,8 +458,6 @@ int main(void)
 {
 	Suite *suite = suite_create("bad_input");
 	TCase *tcase = tcase_create("bad_input");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 120);
 	tcase_add_checked_fixture(tcase, setup, teardown);
@@ -481,9 +480,5 @@ int main(void)
 		tcase,
 		a_valid_handle_does_not_help_from_a_port_that_is_not_admitted);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -14,6 +14,7 @@
 
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 
 /* A change is to show within a second; a busy machine may take longer. */
 #define PATIENCE 10
@@ -190,8 +191,6 @@ int main(void)
 {
 	Suite *suite = suite_create("cache over NFS");
 	TCase *tcase = tcase_create("cache over NFS");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
@@ -199,9 +198,5 @@ int main(void)
 	tcase_add_test(tcase, with_auto_it_shows_within_a_second);
 	tcase_add_test(tcase, with_always_it_does_not_show);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 
 #define CLIENTS 4
 #define ROUNDS 50
@@ -239,8 +240,6 @@ int main(void)
 {
 	Suite *suite = suite_create("concurrent");
 	TCase *tcase = tcase_create("concurrent");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 120);
 	tcase_add_checked_fixture(tcase, setup, teardown);
@@ -250,9 +249,5 @@ int main(void)
 	tcase_add_test(tcase, a_guarded_file_is_made_once);
 	tcase_add_test(tcase, no_write_is_lost_while_a_file_is_copied_up);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -22,6 +22,7 @@
 #include "tests/lib/fault.h"
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 #include "tests/protocol/operation.h"
 #include "tests/protocol/place.h"
 #include "tests/unit/seed.h"
@@ -265,8 +266,6 @@ int main(void)
 	const char *kind = getenv("FAULT_KIND");
 	Suite *suite = suite_create("each fault");
 	TCase *tcase = tcase_create("each fault");
-	SRunner *runner;
-	int failed;
 
 	seed = test_seed();
 	in_memory = fixture_can_mount();
@@ -279,9 +278,5 @@ int main(void)
 	tcase_set_timeout(tcase, 3600);
 	tcase_add_loop_test(tcase, each_call_fails_in_turn, first, end);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

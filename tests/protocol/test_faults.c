@@ -14,6 +14,7 @@
 #include "tests/lib/fault.h"
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 #include "tests/protocol/operation.h"
 #include "tests/protocol/place.h"
 
@@ -309,15 +310,9 @@ static TCase *flushes_case(void)
 int main(void)
 {
 	Suite *suite = suite_create("faults");
-	SRunner *runner;
-	int failed;
 
 	in_memory = fixture_can_mount(); /* ext4 is slow to take so many */
 	suite_add_tcase(suite, faults_case());
 	suite_add_tcase(suite, flushes_case());
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -12,6 +12,7 @@
 
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 
 #define MIB (1u << 20)
 #define CHUNK 65536
@@ -187,8 +188,6 @@ int main(void)
 {
 	Suite *suite = suite_create("full_disk");
 	TCase *tcase = tcase_create("full_disk");
-	SRunner *runner;
-	int failed;
 
 	if (!fixture_can_mount())
 		return 77;
@@ -201,9 +200,5 @@ int main(void)
 	tcase_add_test(tcase, with_room_again_all_goes_on);
 	tcase_add_test(tcase, reading_and_listing_need_no_room);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -21,6 +21,7 @@
 
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 
 #define MIB (1u << 20)
 #define SIZE (72 * MIB)
@@ -463,8 +464,6 @@ int main(void)
 {
 	Suite *suite = suite_create("large_copy");
 	TCase *tcase = tcase_create("large_copy");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 120);
 	tcase_add_checked_fixture(tcase, setup, teardown);
@@ -476,9 +475,5 @@ int main(void)
 		tcase, the_end_comes_soon_and_leaves_nothing_half_made, 0, 2);
 	tcase_add_test(tcase, a_sparse_file_of_terabytes_is_copied_at_once);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -10,6 +10,7 @@
 
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 
 static struct fixture *fixture;
 static struct client *client;
@@ -149,8 +150,6 @@ int main(void)
 	Suite *suite = suite_create("marks over NFS");
 	TCase *layered = tcase_create("layers");
 	TCase *plain = tcase_create("plain");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(layered, setup, teardown);
 	tcase_add_test(layered, what_marks_hide_does_not_show_nor_do_they);
@@ -160,9 +159,5 @@ int main(void)
 	tcase_add_checked_fixture(plain, setup_plain, teardown);
 	tcase_add_test(plain, in_a_plain_export_they_are_names);
 	suite_add_tcase(suite, plain);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 #include "server/mount_table.h"
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 
 static struct fixture *fixture;
 static struct client *client;
@@ -343,8 +344,6 @@ int main(void)
 {
 	Suite *suite = suite_create("mount");
 	TCase *tcase = tcase_create("mount");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
@@ -373,9 +372,5 @@ int main(void)
 	tcase_add_test(tcase, umntall_leaves_other_hosts_alone);
 	tcase_add_test(tcase, the_oldest_entry_of_a_full_table_goes);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

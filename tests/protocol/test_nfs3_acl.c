@@ -13,6 +13,7 @@
 
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 #include "tests/unit/acls.h"
 
 #define SKIPPED 77
@@ -244,8 +245,6 @@ int main(void)
 {
 	Suite *suite = suite_create("nfs3_acl");
 	TCase *tcase = tcase_create("nfs3_acl");
-	SRunner *runner;
-	int failed;
 
 	if (!can_have_acls())
 		return SKIPPED;
@@ -257,9 +256,5 @@ int main(void)
 	tcase_add_test(tcase, a_mode_set_bounds_what_the_acl_gives);
 	tcase_add_test(tcase, what_is_made_in_a_directory_inherits_its_default);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -7,6 +7,7 @@
 
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 
 #define NSEC 123456789
 
@@ -463,8 +464,6 @@ int main(void)
 {
 	Suite *suite = suite_create("nfs3_attr");
 	TCase *tcase = tcase_create("nfs3_attr");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
@@ -500,9 +499,5 @@ int main(void)
 	tcase_add_test(tcase, access_and_deed_agree);
 	tcase_add_test(tcase, a_read_only_export_grants_no_writing);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 
 static struct fixture *fixture;
 static struct client *client;
@@ -480,8 +481,6 @@ int main(void)
 {
 	Suite *suite = suite_create("nfs3_create");
 	TCase *tcase = tcase_create("nfs3_create");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
@@ -518,9 +517,5 @@ int main(void)
 	tcase_add_loop_test(tcase, nothing_is_made_on_a_read_only_export, 0,
 	                    NMAKERS);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

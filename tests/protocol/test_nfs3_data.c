@@ -6,6 +6,7 @@
 
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 
 #define MIB (1u << 20)
 
@@ -404,8 +405,6 @@ int main(void)
 {
 	Suite *suite = suite_create("nfs3_data");
 	TCase *tcase = tcase_create("nfs3_data");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
@@ -437,9 +436,5 @@ int main(void)
 	tcase_add_test(tcase, any_range_is_committed);
 	tcase_add_test(tcase, a_lower_file_has_nothing_to_commit);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

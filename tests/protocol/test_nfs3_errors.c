@@ -10,6 +10,7 @@
 
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 
 static struct fixture *fixture;
 static struct client *client;
@@ -194,8 +195,6 @@ int main(void)
 {
 	Suite *suite = suite_create("nfs3_errors");
 	TCase *tcase = tcase_create("nfs3_errors");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
@@ -209,9 +208,5 @@ int main(void)
 		in_a_sticky_directory_only_owners_rename_and_remove_directories);
 	tcase_add_test(tcase, a_directory_gets_no_second_name);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

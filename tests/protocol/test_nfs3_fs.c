@@ -7,6 +7,7 @@
 
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 
 #define MIB (1u << 20)
 
@@ -172,8 +173,6 @@ int main(void)
 {
 	Suite *suite = suite_create("nfs3_fs");
 	TCase *tcase = tcase_create("nfs3_fs");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
@@ -187,9 +186,5 @@ int main(void)
 		reads_and_writes_of_the_largest_size_go_through_a_datagram);
 	tcase_add_test(tcase, a_listing_fits_into_a_datagram);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -7,6 +7,7 @@
 
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 
 #define NAMES 300 /* in "many", besides "." and ".." */
 #define MAX_SEEN 1024
@@ -536,8 +537,6 @@ int main(void)
 {
 	Suite *suite = suite_create("nfs3_list");
 	TCase *tcase = tcase_create("nfs3_list");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
@@ -563,9 +562,5 @@ int main(void)
 	tcase_add_test(tcase, read_permission_is_asked_for);
 	tcase_add_test(tcase, a_removed_directory_is_stale);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

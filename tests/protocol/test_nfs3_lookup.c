@@ -8,6 +8,7 @@
 
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 
 static struct fixture *fixture;
 static struct client *client;
@@ -212,8 +213,6 @@ int main(void)
 {
 	Suite *suite = suite_create("nfs3_lookup");
 	TCase *tcase = tcase_create("nfs3_lookup");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
@@ -231,9 +230,5 @@ int main(void)
 	tcase_add_test(tcase, long_targets_come_whole);
 	tcase_add_test(tcase, only_a_symlink_has_a_target);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

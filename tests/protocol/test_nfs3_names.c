@@ -6,6 +6,7 @@
 
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 
 static struct fixture *fixture;
 static struct client *client;
@@ -506,8 +507,6 @@ int main(void)
 {
 	Suite *suite = suite_create("nfs3_names");
 	TCase *tcase = tcase_create("nfs3_names");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
@@ -545,9 +544,5 @@ int main(void)
 	tcase_add_test(tcase, no_name_changes_on_a_read_only_export);
 	tcase_add_test(tcase, handles_below_a_renamed_directory_go_on_working);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

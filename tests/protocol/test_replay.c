@@ -17,6 +17,7 @@
 #include "tests/lib/fault.h"
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 #include "tests/protocol/deed.h"
 
 #define XID 0x1234
@@ -456,8 +457,6 @@ int main(void)
 {
 	Suite *suite = suite_create("replay");
 	TCase *tcase = tcase_create("kept");
-	SRunner *runner;
-	int failed;
 
 	in_memory = fixture_can_mount();
 	suite_add_tcase(suite, deeds_case());
@@ -467,9 +466,5 @@ int main(void)
 	tcase_add_test(tcase, what_changes_nothing_is_asked_again);
 	tcase_add_test(tcase, hits_and_misses_are_counted_and_shown);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -9,6 +9,7 @@
 
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 
 #define NOBODY 65534
 
@@ -143,8 +144,6 @@ int main(void)
 {
 	Suite *suite = suite_create("squash");
 	TCase *tcase = tcase_create("squash");
-	SRunner *runner;
-	int failed;
 
 	if (geteuid() == NOBODY) {
 		puts("nobody is somebody here: the owner of the lower layer");
@@ -160,9 +159,5 @@ int main(void)
 	tcase_add_test(tcase, all_16_groups_count);
 	tcase_add_test(tcase, squashed_root_has_no_group_0_either);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

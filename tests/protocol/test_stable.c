@@ -18,6 +18,7 @@
 #include "tests/lib/behind.h"
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 
 #define CALLS 32
 #define OTHERS 16 /* files in the upper layer */
@@ -355,8 +356,6 @@ int main(void)
 {
 	Suite *suite = suite_create("stable");
 	TCase *tcase = tcase_create("stable");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
@@ -376,8 +375,5 @@ int main(void)
 		tcase,
 		a_descriptor_that_is_closed_first_is_flushed_and_its_failure_told);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

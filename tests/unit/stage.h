@@ -19,6 +19,7 @@
 
 #include "overlay/overlay.h"
 #include "overlay/store.h"
+#include "tests/lib/suite.h"
 
 #include "tree.h"
 
@@ -105,16 +106,10 @@ static inline void stage_teardown(void)
 /* Run a suite of one case, each test on a stage of its own. */
 static inline int stage_run(Suite *suite, TCase *tcase)
 {
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
 	tcase_add_checked_fixture(tcase, stage_setup, stage_teardown);
 	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }
 
 /* ---- nodes ---------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include "overlay/batch.h"
+#include "tests/lib/suite.h"
 
 #include <errno.h>
 #include <time.h>
@@ -302,8 +303,6 @@ int main(void)
 {
 	Suite *suite = suite_create("batch");
 	TCase *tcase = tcase_create("batch");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, the_log_is_flushed_by_a_change_of_ones_own);
@@ -316,8 +315,5 @@ int main(void)
 		tcase,
 		a_filesystem_that_nobody_knows_is_flushed_object_by_object);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "rpc/bind.h"
+#include "tests/lib/suite.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -215,8 +216,6 @@ int main(void)
 {
 	Suite *suite = suite_create("bind");
 	TCase *tcase = tcase_create("bind");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, what_is_no_numeric_address_is_refused);
@@ -229,9 +228,5 @@ int main(void)
 	tcase_add_test(tcase, ipv6_takes_nothing_but_ipv6);
 	tcase_add_test(tcase, a_port_is_free_again_when_they_are_closed);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "rpc/buf.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <stdint.h>
@@ -168,8 +169,6 @@ int main(void)
 {
 	Suite *suite = suite_create("buf");
 	TCase *tcase = tcase_create("buf");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, a_buffer_has_the_smallest_size_that_will_do);
@@ -183,9 +182,5 @@ int main(void)
 	tcase_add_test(tcase, what_a_worker_made_may_go_to_the_store);
 	tcase_add_test(tcase, what_workers_make_does_not_pile_up);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

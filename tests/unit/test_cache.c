@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "overlay/fs.h"
+#include "tests/lib/suite.h"
 
 #include "stage.h"
 
@@ -979,8 +980,6 @@ int main(void)
 {
 	Suite *suite = suite_create("cache");
 	TCase *tcase = tcase_create("cache");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, stage_teardown);
 	tcase_set_timeout(tcase, 120);
@@ -991,8 +990,5 @@ int main(void)
 	tcase_add_test(tcase, with_always_it_does_not_show);
 	tcase_add_loop_test(tcase, a_handle_never_means_another_file, 0, 3);
 	tcase_add_test(tcase, with_auto_a_part_is_looked_at_once_a_second);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "rpc/call.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <endian.h>
@@ -506,8 +507,6 @@ int main(void)
 {
 	Suite *suite = suite_create("call");
 	TCase *tcase = tcase_create("call");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, a_reply_is_encoded_where_it_was_to_be);
@@ -523,9 +522,5 @@ int main(void)
 	tcase_add_test(tcase, without_a_reservation_there_is_the_least_room);
 	suite_add_tcase(suite, tcase);
 	suite_add_tcase(suite, once_case());
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

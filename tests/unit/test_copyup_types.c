@@ -11,6 +11,7 @@
 #include <sys/xattr.h>
 
 #include "overlay/copyup.h"
+#include "tests/lib/suite.h"
 
 #include "stage.h"
 
@@ -637,8 +638,6 @@ int main(void)
 {
 	Suite *suite = suite_create("copyup_types");
 	TCase *tcase = tcase_create("copyup_types");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(tcase, tree_setup, stage_teardown);
 	tcase_set_timeout(tcase, 120);
@@ -653,8 +652,5 @@ int main(void)
 	/* btrfs and xfs */
 	tcase_add_loop_test(tcase, what_can_share_its_blocks_does, 6, 10);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

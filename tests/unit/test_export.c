@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "server/export.h"
+#include "tests/lib/suite.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -276,8 +277,6 @@ int main(void)
 {
 	Suite *suite = suite_create("export");
 	TCase *tcase = tcase_create("export");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, an_export_is_found_by_its_id);
@@ -295,9 +294,5 @@ int main(void)
 	tcase_add_test(tcase, a_call_without_credential_is_anonymous);
 	tcase_add_test(tcase, the_highest_id_is_nobodys);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

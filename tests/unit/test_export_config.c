@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "server/export_config.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -337,8 +338,6 @@ int main(void)
 {
 	Suite *suite = suite_create("export_config");
 	TCase *tcase = tcase_create("export_config");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, each_flag_sets_what_it_names_and_nothing_else);
@@ -358,9 +357,5 @@ int main(void)
 	tcase_add_test(tcase, no_two_exports_share_their_state);
 	tcase_add_test(tcase, state_is_kept_where_the_user_keeps_his);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

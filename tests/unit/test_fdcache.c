@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "overlay/fdcache.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -573,8 +574,6 @@ int main(void)
 {
 	Suite *suite = suite_create("fdcache");
 	TCase *tcase = tcase_create("fdcache");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tcase, an_empty_slot_has_no_descriptor);
 	tcase_add_test(tcase, a_slot_gives_back_what_was_put_in);
@@ -606,9 +605,5 @@ int main(void)
 	               a_write_after_clearing_is_flushed_by_its_last_user);
 	tcase_add_test(tcase, discarding_flushes_nothing);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

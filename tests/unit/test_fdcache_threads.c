@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include "overlay/fdcache.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -203,15 +204,9 @@ int main(void)
 {
 	Suite *suite = suite_create("fdcache_threads");
 	TCase *tcase = tcase_create("fdcache_threads");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, threads_share_it_and_no_write_is_lost);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "server/handle.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -152,8 +153,6 @@ int main(void)
 {
 	Suite *suite = suite_create("handle");
 	TCase *tcase = tcase_create("handle");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, a_handle_names_its_export_and_object);
@@ -165,9 +164,5 @@ int main(void)
 	tcase_add_test(tcase, an_export_that_is_not_there_is_refused);
 	tcase_add_test(tcase, failure_leaves_the_results_alone);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

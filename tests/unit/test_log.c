@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "server/log.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -101,8 +102,6 @@ int main(void)
 {
 	Suite *suite = suite_create("log");
 	TCase *tcase = tcase_create("log");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, an_event_is_a_line);
@@ -112,9 +111,5 @@ int main(void)
 	tcase_add_test(tcase, a_long_line_is_cut_and_still_ends);
 	tcase_add_test(tcase, levels_have_the_names_of_syslog);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "rpc/loop.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -282,8 +283,6 @@ int main(void)
 {
 	Suite *suite = suite_create("loop");
 	TCase *tcase = tcase_create("loop");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, tasks_run_in_the_order_posted);
@@ -296,9 +295,5 @@ int main(void)
 	tcase_add_test(tcase, a_descriptor_that_is_none_is_refused);
 	tcase_add_test(tcase, a_loop_that_cannot_be_made_leaves_no_descriptor);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

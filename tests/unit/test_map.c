@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "overlay/writer.h"
+#include "tests/lib/suite.h"
 
 #include "seed.h"
 #include "tree.h"
@@ -385,8 +386,6 @@ int main(void)
 {
 	Suite *suite = suite_create("map");
 	TCase *tcase = tcase_create("map");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 120);
 	tcase_add_checked_fixture(tcase, tree_setup, teardown);
@@ -406,9 +405,5 @@ int main(void)
 	tcase_add_test(tcase, who_waits_loses_none);
 	tcase_add_loop_test(tcase, threads_do_not_disturb_each_other, 0, 2);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

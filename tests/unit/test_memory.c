@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "rpc/orpc.h"
+#include "tests/lib/suite.h"
 
 START_TEST(the_parts_make_the_whole)
 {
@@ -63,16 +64,10 @@ int main(void)
 {
 	Suite *suite = suite_create("memory");
 	TCase *tcase = tcase_create("memory");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tcase, the_parts_make_the_whole);
 	tcase_add_test(tcase, the_default_is_a_quarter_of_the_machine);
 	tcase_add_test(tcase, the_loops_can_work_with_their_part);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -10,6 +10,7 @@
 #include <sys/xattr.h>
 
 #include "overlay/fs.h"
+#include "tests/lib/suite.h"
 
 #include "stage.h"
 
@@ -468,8 +469,6 @@ int main(void)
 {
 	Suite *suite = suite_create("metacopy");
 	TCase *tcase = tcase_create("metacopy");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, stage_teardown);
 	tcase_set_timeout(tcase, 60);
@@ -489,8 +488,5 @@ int main(void)
 	tcase_add_test(tcase, a_metacopy_without_data_is_an_error_of_that_file);
 	tcase_add_test(tcase, without_metacopy_none_is_followed);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

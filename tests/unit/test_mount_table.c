@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "server/mount_prot.h"
+#include "tests/lib/suite.h"
 
 #define ROOM (1u << 20)
 #define THREADS 4
@@ -198,8 +199,6 @@ int main(void)
 {
 	Suite *suite = suite_create("mount_table");
 	TCase *tcase = tcase_create("mount_table");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, an_empty_table_is_an_empty_list);
@@ -212,9 +211,5 @@ int main(void)
 	tcase_add_test(tcase, a_stream_with_less_than_the_room_is_told);
 	tcase_add_test(tcase, many_threads_may_use_it);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

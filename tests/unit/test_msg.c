@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "rpc/msg.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -251,8 +252,6 @@ int main(void)
 {
 	Suite *suite = suite_create("msg");
 	TCase *tc = tcase_create("msg");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tc, a_call_of_nobody);
 	tcase_add_test(tc, a_call_of_a_user);
@@ -271,9 +270,5 @@ int main(void)
 	tcase_add_test(tc, a_program_mismatch_has_the_range);
 	tcase_add_test(tc, denied_replies);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

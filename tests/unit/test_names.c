@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "overlay/overlay.h"
+#include "tests/lib/suite.h"
 #include "tests/unit/seed.h"
 
 static const unsigned char key[OVL_KEY_BYTES] = {
@@ -532,8 +533,6 @@ int main(void)
 {
 	Suite *suite = suite_create("names");
 	TCase *tcase = tcase_create("names");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, hash_is_siphash_2_4);
@@ -560,9 +559,5 @@ int main(void)
 		listing_while_names_change_neither_repeats_nor_skips_a_survivor);
 	tcase_add_test(tcase, deleting_while_listing_deletes_all);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "server/handle.h"
+#include "tests/lib/suite.h"
 #include "tests/unit/fake_ovl.h"
 
 #define ENTRIES 12
@@ -235,8 +236,6 @@ int main(void)
 {
 	Suite *suite = suite_create("nfs3_list");
 	TCase *tcase = tcase_create("nfs3_list");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, names_of_one_hash_are_never_parted);
@@ -246,9 +245,5 @@ int main(void)
 	tcase_add_test(tcase,
 	               after_the_last_cookie_there_is_nothing_but_the_end);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -13,6 +13,7 @@
 
 #include "rpc/call.h"
 #include "server/handle.h"
+#include "tests/lib/suite.h"
 #include "tests/unit/fake_ovl.h"
 
 #define MAX_RESULTS (1u << 20)
@@ -297,8 +298,6 @@ int main(void)
 {
 	Suite *suite = suite_create("nfs3_request");
 	TCase *tcase = tcase_create("nfs3_request");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase,
@@ -318,9 +317,5 @@ int main(void)
 	               wcc_data_are_completed_where_the_overlay_left_them_open);
 	tcase_add_test(tcase, wcc_data_of_what_is_not_open_are_empty);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

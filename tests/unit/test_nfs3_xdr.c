@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "server/nfs3_xdr.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -433,8 +434,6 @@ int main(void)
 {
 	Suite *suite = suite_create("nfs3_xdr");
 	TCase *tcase = tcase_create("nfs3_xdr");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tcase, a_name_is_taken_by_its_length);
 	tcase_add_test(tcase, a_name_has_at_most_255_bytes);
@@ -456,9 +455,5 @@ int main(void)
 	tcase_add_test(tcase, each_half_of_wcc_data_may_be_missing);
 	tcase_add_test(tcase, opaque_data_are_padded_with_zeros);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -9,6 +9,7 @@
 #include "overlay/acl.h"
 #include "overlay/fdcache.h"
 #include "overlay/tree.h"
+#include "tests/lib/suite.h"
 
 #include "seed.h"
 #include "stage.h"
@@ -282,8 +283,6 @@ int main(void)
 {
 	Suite *suite = suite_create("node");
 	TCase *tcase = tcase_create("node");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	seed = test_seed();
 	tcase_add_checked_fixture(tcase, setup, teardown);
@@ -300,8 +299,5 @@ int main(void)
 	tcase_add_test(tcase, a_forgotten_node_is_still_its_holders);
 	tcase_add_test(tcase, a_place_changes_with_its_name);
 	tcase_add_test(tcase, threads_share_a_tree);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

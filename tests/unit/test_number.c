@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "server/number.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -142,8 +143,6 @@ int main(void)
 {
 	Suite *suite = suite_create("number");
 	TCase *tcase = tcase_create("number");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tcase, both_ends_of_the_range_belong_to_it);
 	tcase_add_test(tcase, numbers_are_decimal);
@@ -154,9 +153,5 @@ int main(void)
 	tcase_add_test(tcase, sizes_have_units);
 	tcase_add_test(tcase, what_is_no_size_is_refused);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "rpc/orpc.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -571,8 +572,6 @@ int main(void)
 	Suite *suite = suite_create("orpc");
 	TCase *protocol = tcase_create("protocol");
 	TCase *sockets = tcase_create("sockets");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(protocol, setup, teardown);
 	tcase_set_timeout(protocol, 60);
@@ -584,9 +583,5 @@ int main(void)
 	tcase_add_test(sockets, both_families_on_one_port);
 	tcase_add_test(sockets, two_programs_of_one_number_are_refused);
 	suite_add_tcase(suite, sockets);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

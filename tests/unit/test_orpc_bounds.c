@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "rpc/orpc.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -501,8 +502,6 @@ int main(void)
 {
 	Suite *suite = suite_create("orpc_bounds");
 	TCase *tc = tcase_create("bounds");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, slow_calls_are_overtaken);
@@ -527,9 +526,5 @@ int main(void)
 	tcase_add_test(tc,
 	               a_client_that_breaks_the_rules_and_goes_is_counted_once);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

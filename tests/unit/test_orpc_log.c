@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "rpc/log.h"
+#include "tests/lib/suite.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -146,8 +147,6 @@ int main(void)
 {
 	Suite *suite = suite_create("orpc_log");
 	TCase *tcase = tcase_create("orpc_log");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, NULL);
 	tcase_add_test(tcase, the_first_line_appears_as_it_was_written);
@@ -158,9 +157,5 @@ int main(void)
 	tcase_add_test(tcase, a_server_without_a_log_is_silent);
 	tcase_add_test(tcase, a_peer_has_its_address_and_port);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include "rpc/orpc.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -312,8 +313,6 @@ int main(void)
 {
 	Suite *suite = suite_create("orpc_memory");
 	TCase *tc = tcase_create("memory");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
@@ -327,9 +326,5 @@ int main(void)
 	tcase_add_test(tc, large_replies_from_the_pool_wait_for_room);
 	tcase_add_test(tc, what_is_done_holds_nothing);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include "rpc/orpc.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <pthread.h>
@@ -489,8 +490,6 @@ int main(void)
 {
 	Suite *suite = suite_create("orpc_replay");
 	TCase *tcase = tcase_create("orpc_replay");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
@@ -511,9 +510,5 @@ int main(void)
 	tcase_add_test(tcase, at_a_sudden_end_nobody_is_waited_for_too_long);
 	tcase_add_test(tcase, of_many_at_once_each_is_carried_out_once);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "rpc/orpc.h"
+#include "tests/lib/suite.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -285,8 +286,6 @@ int main(void)
 {
 	Suite *suite = suite_create("orpc_udp");
 	TCase *tc = tcase_create("udp");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, a_datagram_is_a_call_over_ipv4);
@@ -302,9 +301,5 @@ int main(void)
 	tcase_add_test(tc, stopping_finishes_the_calls_in_flight);
 	tcase_add_test(tc, a_reply_comes_from_the_address_that_was_asked);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

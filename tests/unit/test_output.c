@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "rpc/output.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -206,8 +207,6 @@ int main(void)
 {
 	Suite *suite = suite_create("output");
 	TCase *tcase = tcase_create("output");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, small_replies_lie_in_one_buffer);
@@ -220,9 +219,5 @@ int main(void)
 	tcase_add_test(tcase,
 	               without_memory_there_is_no_place_and_nothing_lost);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

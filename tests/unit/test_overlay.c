@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "overlay/overlay.h"
+#include "tests/lib/suite.h"
 
 /* The server itself, so that all works without root, too. */
 static struct ovl_caller root = { .may_wait = true };
@@ -507,8 +508,6 @@ int main(void)
 {
 	Suite *suite = suite_create("overlay");
 	TCase *tcase = tcase_create("overlay");
-	SRunner *runner;
-	int failed;
 
 	suite_add_tcase(suite, tcase);
 	tcase_add_checked_fixture(tcase, setup, teardown);
@@ -525,9 +524,5 @@ int main(void)
 	tcase_add_test(tcase, all_names_of_a_lower_file_see_its_one_copy);
 	tcase_add_test(tcase, an_identity_is_found_after_a_restart);
 	tcase_add_test(tcase, what_is_gone_is_stale);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

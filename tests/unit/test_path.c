@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "server/path.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -97,8 +98,6 @@ int main(void)
 {
 	Suite *suite = suite_create("path");
 	TCase *tcase = tcase_create("path");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tcase, a_clean_path_stays_as_it_is);
 	tcase_add_test(tcase, needless_slashes_go);
@@ -108,9 +107,5 @@ int main(void)
 	tcase_add_test(tcase, what_is_not_absolute_is_refused);
 	tcase_add_test(tcase, bytes_that_are_no_ascii_are_names_as_others);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

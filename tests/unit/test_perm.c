@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "overlay/perm.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -466,8 +467,6 @@ int main(void)
 {
 	Suite *suite = suite_create("perm");
 	TCase *tcase = tcase_create("perm");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(tcase, the_first_class_that_fits_decides, 0,
 	                    sizeof(access_cases) / sizeof(access_cases[0]));
@@ -499,9 +498,5 @@ int main(void)
 	tcase_add_test(tcase,
 	               owner_and_group_named_count_where_they_may_be_given);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -17,6 +17,7 @@
 
 #include "overlay/layer.h"
 #include "overlay/perm.h"
+#include "tests/lib/suite.h"
 #include "tests/unit/acls.h"
 #include "tests/unit/seed.h"
 
@@ -578,8 +579,6 @@ int main(void)
 {
 	Suite *suite = suite_create("perm_kernel");
 	TCase *tcase = tcase_create("perm_kernel");
-	SRunner *runner;
-	int failed;
 
 	if (geteuid() != 0) {
 		puts("skipped: becoming other users needs root");
@@ -594,9 +593,5 @@ int main(void)
 	tcase_add_test(tcase, truncation_and_writes_are_the_kernels);
 	tcase_add_test(tcase, removing_and_adding_names_is_the_kernels);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "rpc/pool.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -238,8 +239,6 @@ int main(void)
 {
 	Suite *suite = suite_create("pool");
 	TCase *tc = tcase_create("pool");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, NULL);
 	tcase_set_timeout(tc, 30);
@@ -251,9 +250,5 @@ int main(void)
 	tcase_add_test(tc, no_task_posted_to_a_loop_is_lost);
 	tcase_add_test(tc, a_sleeping_loop_is_woken_each_time);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

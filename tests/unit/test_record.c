@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "rpc/record.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <endian.h>
@@ -351,8 +352,6 @@ int main(void)
 {
 	Suite *suite = suite_create("record");
 	TCase *tc = tcase_create("record");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, one_record_in_two_reads_cut_anywhere);
@@ -370,9 +369,5 @@ int main(void)
 	tcase_add_test(tc, a_record_held_stays_while_more_arrive);
 	tcase_add_test(tc, few_inputs_get_memory_for_a_mere_claim);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "rpc/replay.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <arpa/inet.h>
@@ -746,15 +747,9 @@ static TCase *joining_case(void)
 int main(void)
 {
 	Suite *suite = suite_create("replay");
-	SRunner *runner;
-	int failed;
 
 	suite_add_tcase(suite, keys_case());
 	suite_add_tcase(suite, bounds_case());
 	suite_add_tcase(suite, joining_case());
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

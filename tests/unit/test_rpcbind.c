@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "rpc/rpcbind.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -248,9 +249,7 @@ END_TEST
 int main(void)
 {
 	TCase *there, *away;
-	SRunner *runner;
 	Suite *suite;
-	int failed;
 
 	if (system("command -v rpcbind >/dev/null") || !enter_own_world()) {
 		fprintf(stderr, "no rpcbind can be started: skipped\n");
@@ -274,9 +273,5 @@ int main(void)
 	tcase_add_test(away, without_rpcbind_the_connection_is_refused);
 	tcase_add_test(away, an_rpcbind_that_hangs_costs_seconds);
 	suite_add_tcase(suite, away);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

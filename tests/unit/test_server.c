@@ -15,6 +15,7 @@
 
 #include "rpc/bind.h"
 #include "tests/lib/fixture.h"
+#include "tests/lib/suite.h"
 
 static struct fixture *fixture; /* for its layers */
 static struct nfsd_options *options;
@@ -253,8 +254,6 @@ int main(void)
 {
 	Suite *suite = suite_create("server");
 	TCase *tcase = tcase_create("server");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, the_port_is_told_as_soon_as_it_is_bound);
@@ -270,9 +269,5 @@ int main(void)
 	tcase_add_test(tcase,
 	               a_socket_for_a_server_that_does_not_run_is_closed);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 
 #include "overlay/fs.h"
 #include "overlay/stack.h"
+#include "tests/lib/suite.h"
 
 #include "stage.h"
 
@@ -218,8 +219,6 @@ int main(void)
 {
 	Suite *suite = suite_create("stack");
 	TCase *tcase = tcase_create("stack");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, stage_teardown);
 	tcase_set_timeout(tcase, 60);
@@ -233,8 +232,5 @@ int main(void)
 	tcase_add_test(tcase, who_may_not_wait_gets_what_is_in_memory);
 	tcase_add_test(tcase, what_is_mounted_inside_a_layer_is_not_served);
 	tcase_add_test(tcase, without_root_a_mount_is_a_place_not_entered);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -14,6 +14,7 @@
 
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
 
 /* ---- the text ------------------------------------------------------------- */
 
@@ -272,8 +273,6 @@ int main(void)
 {
 	Suite *suite = suite_create("stats");
 	TCase *texts = tcase_create("text"), *files = tcase_create("file");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(texts, each_number_has_its_name);
 	tcase_add_test(texts, a_path_cannot_forge_a_line);
@@ -287,9 +286,5 @@ int main(void)
 	tcase_add_test(files, the_file_is_always_whole_and_goes_on);
 	tcase_add_test(files, the_end_is_written_too);
 	suite_add_tcase(suite, files);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

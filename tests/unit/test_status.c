@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "server/status.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -112,8 +113,6 @@ int main(void)
 {
 	Suite *suite = suite_create("status");
 	TCase *tcase = tcase_create("status");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tcase, each_error_has_its_status);
 	tcase_add_test(tcase, what_passes_is_jukebox);
@@ -122,9 +121,5 @@ int main(void)
 	tcase_add_test(tcase, mount_has_statuses_of_its_own);
 	tcase_add_test(tcase, mount_1_has_the_numbers_of_unix);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -6,6 +6,7 @@
 
 #include "overlay/mdbfile.h"
 #include "overlay/store.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <signal.h>
@@ -423,8 +424,6 @@ int main(void)
 {
 	Suite *suite = suite_create("store");
 	TCase *tcase = tcase_create("store");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 120);
 	tcase_add_checked_fixture(tcase, tree_setup, teardown);
@@ -443,9 +442,5 @@ int main(void)
 	tcase_add_test(tcase, network_filesystems_have_no_file);
 	tcase_add_test(tcase, what_cannot_be_opened_is_an_error);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

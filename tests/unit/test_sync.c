@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "overlay/sync.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -112,8 +113,6 @@ int main(void)
 {
 	Suite *suite = suite_create("sync");
 	TCase *tcase = tcase_create("sync");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_test(tcase, what_is_asked_for_is_flushed);
 	tcase_add_test(tcase, a_failure_is_told);
@@ -121,8 +120,5 @@ int main(void)
 	tcase_add_test(tcase, where_nothing_can_be_opened_nothing_was_flushed);
 	tcase_add_test(tcase, what_cannot_be_opened_for_itself_is_flushed);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

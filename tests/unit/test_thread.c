@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "rpc/thread.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <signal.h>
@@ -102,17 +103,11 @@ int main(void)
 {
 	Suite *suite = suite_create("thread");
 	TCase *tcase = tcase_create("thread");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tcase, a_thread_takes_no_signals);
 	tcase_add_test(tcase, who_starts_it_takes_the_signals_that_he_took);
 	tcase_add_test(tcase, it_gets_its_argument);
 	tcase_add_test(tcase, it_has_a_name_and_a_number);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "overlay/rmtree.h"
+#include "tests/lib/suite.h"
 
 static char tree_path[256];
 static int tree = -1;       /* its descriptor */
@@ -251,16 +252,10 @@ static inline unsigned tree_open_files(void)
 /* Run a suite of one case, each test in a tree of its own. */
 static inline int tree_run(Suite *suite, TCase *tcase)
 {
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
 	tcase_add_checked_fixture(tcase, tree_setup, tree_teardown);
 	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }
 
 #endif
