@@ -253,8 +253,10 @@ START_TEST(without_memory_it_can_come_again)
 		toy_expect_word(fd, 100 + (uint32_t)n, 77);
 		close(fd);
 	}
-	/* Each once, but for the one whose reply could not be kept. */
-	ck_assert_int_eq(toy_runs, 9);
+	/* Each once, but for the one whose reply could not be kept; which may be
+	 * none, where another thread took its turn of lacking memory. */
+	ck_assert_int_ge(toy_runs, 8);
+	ck_assert_int_le(toy_runs, 9);
 }
 END_TEST
 
