@@ -225,11 +225,10 @@ static unsigned list(struct client *client, nfs_fh3 dir,
 
 	ck_assert_int_eq(res->status, NFS3_OK);
 	ck_assert(res->READDIRPLUS3res_u.resok.reply.eof);
-	for (; e != NULL; e = e->nextentry) {
-		ck_assert_uint_lt(n, MAX_NAMES);
+	for (; e != NULL && n < MAX_NAMES; e = e->nextentry)
 		if (strcmp(e->name, "..") != 0)
 			entries[n++] = e;
-	}
+	ck_assert_ptr_null(e);
 	qsort(entries, n, sizeof(entries[0]), compare_names);
 	return n;
 }
