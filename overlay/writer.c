@@ -166,8 +166,10 @@ void ovl_writer_leave(struct ovl_writer *writer, enum ovl_table table)
 void ovl_writer_wake(struct ovl_writer *writer)
 {
 	pthread_mutex_lock(&writer->lock);
+	/* Most come while it knows, and only waits for its time. */
+	if (!writer->awake)
+		pthread_cond_signal(&writer->wake);
 	writer->awake = true;
-	pthread_cond_signal(&writer->wake);
 	pthread_mutex_unlock(&writer->lock);
 }
 
