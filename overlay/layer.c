@@ -123,8 +123,9 @@ static void fill_attr(struct ovl_attr *attr, const struct statx *stx)
 	};
 }
 
-int ovl_layer_look_on_disk(const struct ovl_layer *layer, int dirfd,
-                           const char *name, struct ovl_real *real)
+/* `known`: its generation, or 0. */
+static int look_on_disk(const struct ovl_layer *layer, int dirfd,
+                        const char *name, uint64_t known, struct ovl_real *real)
 {
 	struct statx stx;
 	uint64_t generation;
@@ -135,9 +136,10 @@ int ovl_layer_look_on_disk(const struct ovl_layer *layer, int dirfd,
 	if (err)
 		return err;
 	foreign = is_foreign(layer, &stx);
-	generation = generation_by_birth(&stx);
+	generation = known ? known : generation_by_birth(&stx);
 	/* What is foreign may have no handle, and nobody keeps its generation. */
-	if (!foreign && layer->generation_kind == OVL_GENERATION_HANDLE) {
+	if (!known && !foreign &&
+	    layer->generation_kind == OVL_GENERATION_HANDLE) {
 		err = generation_by_handle(dirfd, name, &generation);
 		if (err)
 			return err;
@@ -152,13 +154,19 @@ int ovl_layer_look_on_disk(const struct ovl_layer *layer, int dirfd,
 	return 0;
 }
 
+int ovl_layer_look_on_disk(const struct ovl_layer *layer, int dirfd,
+                           const char *name, struct ovl_real *real)
+{
+	return look_on_disk(layer, dirfd, name, 0, real);
+}
+
 static int look_with_override(const struct ovl_layer *layer, int fd,
-                              struct ovl_real *real)
+                              uint64_t known, struct ovl_real *real)
 {
 	struct ovl_real found;
 	int err;
 
-	err = ovl_layer_look_on_disk(layer, fd, "", &found);
+	err = look_on_disk(layer, fd, "", known, &found);
 	if (!err && !found.foreign && !found.whiteout)
 		err = ovl_override_show(layer, fd, &found);
 	if (!err)
@@ -174,14 +182,22 @@ int ovl_layer_look(const struct ovl_layer *layer, int dirfd, const char *name,
 	if (!layer->userxattr)
 		return ovl_layer_look_on_disk(layer, dirfd, name, real);
 	if (!*name)
-		return look_with_override(layer, dirfd, real);
+		return look_with_override(layer, dirfd, 0, real);
 	/* By its name it might be another's override, as files move. */
 	fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	err = look_with_override(layer, fd, real);
+	err = look_with_override(layer, fd, 0, real);
 	close(fd);
 	return err;
+}
+
+int ovl_layer_look_again(const struct ovl_layer *layer, int fd,
+                         uint64_t generation, struct ovl_real *real)
+{
+	return layer->userxattr
+	               ? look_with_override(layer, fd, generation, real)
+	               : look_on_disk(layer, fd, "", generation, real);
 }
 
 /* ---- fileids ------------------------------------------------------------ */

@@ -95,7 +95,15 @@ int ovl_layer_root_generation(const struct ovl_layer *layer,
 int ovl_layer_look(const struct ovl_layer *layer, int dirfd, const char *name,
                    struct ovl_real *real);
 
-/* The same, without a look at overrides. */
+/*
+ * The same, at what is open as `fd` and had that generation when it was looked at
+ * first: it still has, as a descriptor leads to one inode for as long as it is open.
+ * 0: not known.
+ */
+int ovl_layer_look_again(const struct ovl_layer *layer, int fd,
+                         uint64_t generation, struct ovl_real *real);
+
+/* The same as ovl_layer_look, without a look at overrides. */
 int ovl_layer_look_on_disk(const struct ovl_layer *layer, int dirfd,
                            const char *name, struct ovl_real *real);
 
