@@ -440,6 +440,10 @@ START_TEST(a_metacopy_without_data_is_an_error_of_that_file)
 	make_metacopy("data/meta", 4);
 	make_metacopy("low/twice", 4);
 	mark("low/twice", "redirect", "/meta");
+	make_metacopy("high/hidden", 4);
+	tree_file("low/hidden", "");
+	mark("low/hidden", "whiteout", "");
+	mark("low", "opaque", "x");
 	tree_file("low/good", "good");
 	stage_open();
 	ck_assert_int_eq(seen("upper"), -EIO);
@@ -448,6 +452,7 @@ START_TEST(a_metacopy_without_data_is_an_error_of_that_file)
 	ck_assert_int_eq(seen("dir"), -EIO);
 	ck_assert_int_eq(seen("lost"), -EIO);
 	ck_assert_int_eq(seen("twice"), -EIO);
+	ck_assert_int_eq(seen("hidden"), -EIO);
 	ck_assert(has_text("good", "good"));
 }
 END_TEST
