@@ -84,7 +84,17 @@ static void child_of(const struct making *making, const struct place *dir,
 	}
 }
 
-/* Whether something of this type is at `path` in the next layer. */
+static bool is_marked_whiteout(int fd)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return getxattr(path, "trusted.overlay.whiteout", NULL, 0) >= 0 ||
+	       getxattr(path, "user.overlay.whiteout", NULL, 0) >= 0;
+}
+
+/* Whether something of this type is at `path` in the next layer; a whiteout by
+ * attribute is no file. */
 static bool is_below(const struct making *making, const char *path, mode_t type,
                      struct stat *st)
 {
@@ -101,7 +111,7 @@ static bool is_below(const struct making *making, const char *path, mode_t type,
 	fd = syscall(SYS_openat2, making->dir, full, &how, sizeof(how));
 	if (fd < 0)
 		return false;
-	err = fstat(fd, st);
+	err = fstat(fd, st) || (type == S_IFREG && is_marked_whiteout(fd));
 	close(fd);
 	return !err && (!type || (st->st_mode & S_IFMT) == type);
 }
