@@ -39,7 +39,6 @@ struct found {
 	bool renamed;
 	bool hidden;                /* from those below: by a mark beside it */
 	char at[OVL_REDIRECT_SIZE]; /* where, as in struct gathering */
-	bool whiteout;              /* in whatever form */
 };
 
 static bool is_path(const struct gathering *g)
@@ -139,12 +138,12 @@ static int open_found(int dirfd, const char *name, struct found *found)
 	if (found->fd < 0)
 		return found->fd == -ENOTDIR ? -ENOENT : found->fd;
 	err = ovl_layer_look(found->layer, found->fd, "", &found->real);
-	found->whiteout = !err && found->real.whiteout;
-	/* It may be one by attribute. */
+	/* An empty file may be a whiteout by attribute. */
 	if (!err && S_ISREG(found->real.type) && !found->real.attr.size) {
 		err = ovl_mark_seek(found->layer, dirfd, name);
-		found->whiteout = err == -ENOENT;
-		err = err >= 0 || found->whiteout ? 0 : err;
+		found->real.whiteout = err == -ENOENT;
+		if (err > 0 || found->real.whiteout)
+			err = 0;
 	}
 	if (err)
 		close(found->fd);
@@ -301,7 +300,7 @@ static int take_file(struct gathering *g, const struct found *found, bool top)
 	int err;
 
 	if (!S_ISREG(found->real.attr.mode) || found->real.foreign ||
-	    found->whiteout)
+	    found->real.whiteout)
 		return -EIO;
 	err = ovl_xattr_is_metacopy(found->layer, found->fd);
 	if (err < 0)

@@ -68,7 +68,8 @@ struct ovl_real {
 /*
  * Open the root and find out what the filesystem can. The caller sets `number`
  * later (and the register, the kind of generation); until then the layer counts
- * as a lower one, whose ".wh." names are marks. 0, -ENOENT, -ENOTDIR, -EACCES, ...: then nothing is kept.
+ * as a lower one, whose ".wh." names are marks. 0; -ENOENT, -ENOTDIR, -EACCES, ...:
+ * then nothing is kept.
  */
 int ovl_layer_init(struct ovl_layer *layer, const char *path, bool userxattr);
 void ovl_layer_release(struct ovl_layer *layer);

@@ -71,7 +71,6 @@ static bool is_settled(const struct ovl_node *node, const struct ovl_real *real,
 	return err ? err != -ENOENT && err != -ESTALE : is_same(node, real);
 }
 
-/* By one after the other of the names it has been seen under. */
 /* It may have been forgotten; that is no reason to take what is in it for gone. */
 static struct ovl_node *find_parent(struct ovl_tree *tree, uint64_t fileid)
 {
@@ -83,6 +82,7 @@ static struct ovl_node *find_parent(struct ovl_tree *tree, uint64_t fileid)
 	return ovl_node_if_dir(parent);
 }
 
+/* By one after the other of the names it has been seen under. */
 static int look_by_rows(struct ovl_node *node, const struct ovl_rows *rows,
                         struct ovl_real *real)
 {

@@ -1,10 +1,9 @@
 /*
  * Each procedure that changes something, on what is lower, upper, merged, linked
- * or a metacopy, while each of its system calls fails in turn, for one of the
- * reasons that there can be, drawn each time: the client is told, or nothing was
- * lost by it; what it then sees is as before or as after, and a server that is
- * started anew over the same layers shows the same; nothing is left behind; and the
- * next call works.
+ * or a metacopy, while each of its system calls fails in turn, for each reason
+ * that there can be: the client is told, or nothing was lost by it; what it then
+ * sees is as before or as after, and a server that is started anew over the same
+ * layers shows the same; nothing is left behind; and the next call works.
  *
  * In the environment:
  *   TEST_SEED=NUMBER     chooses the sample
@@ -23,14 +22,13 @@
 #include "tests/lib/fault.h"
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
-#include "tests/lib/suite.h"
 #include "tests/protocol/operation.h"
 #include "tests/protocol/place.h"
 #include "tests/unit/seed.h"
 
 #define OPTIONS "insecure,no_root_squash,sync,cache=never"
 #define SAMPLE_STRIDE 150
-/* With a sanitizer in it, or on a disk, the whole would take hours. */
+/* With a sanitizer in it, or on a disk, the whole would take many hours. */
 #define LONG_STRIDE 20
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define WHOLE_STRIDE LONG_STRIDE
@@ -70,25 +68,19 @@ static const struct format {
 
 #define KINDS (PLACE_LAYOUTS * TREATMENTS * FORMATS)
 
-static const struct reason {
-	int error;
-	nfsstat3 status;
-} reasons[] = {
-	{ ENOSPC, NFS3ERR_NOSPC },
-	{ EDQUOT, NFS3ERR_DQUOT },
-	{ EIO, NFS3ERR_IO },
-	{ EMFILE, NFS3ERR_JUKEBOX },
-};
-
-/* Which calls fail, once or from then on, for one of which reasons. */
 static const struct fault_kind {
 	unsigned kinds;
+	int error;
+	nfsstat3 status;
 	bool lasting;
-	unsigned first, n;
 } faults[] = {
-	{ ANY, false, 0, 4 },
-	{ SPACE, true, 0, 2 },
-	{ FAULT_OPEN, true, 3, 1 },
+	{ ANY, EIO, NFS3ERR_IO, false },
+	{ ANY, ENOSPC, NFS3ERR_NOSPC, false },
+	{ ANY, EDQUOT, NFS3ERR_DQUOT, false },
+	{ ANY, EMFILE, NFS3ERR_JUKEBOX, false },
+	{ SPACE, ENOSPC, NFS3ERR_NOSPC, true },
+	{ SPACE, EDQUOT, NFS3ERR_DQUOT, true },
+	{ FAULT_OPEN, EMFILE, NFS3ERR_JUKEBOX, true },
 };
 #define FAULTS (sizeof(faults) / sizeof(faults[0]))
 
@@ -97,7 +89,6 @@ struct trial {
 	const struct operation *operation;
 	operation_fn *treatment;
 	const struct fault_kind *fault;
-	const struct reason *reason;
 	char after[PLACE_TEXT]; /* how the place looks when all went well */
 	char what[256];         /* where it is, for a failure */
 };
@@ -196,19 +187,18 @@ static void judge_rubbish(const struct trial *trial, nfsstat3 status,
 static bool try(struct trial *trial, unsigned nth)
 {
 	const struct fault_kind *fault = trial->fault;
-	const struct reason *reason = trial->reason;
 	struct place place = prepare(trial);
 	unsigned rubbish = place_rubbish(), struck;
 	nfsstat3 status;
 
 	snprintf(trial->what, sizeof(trial->what), "%s, %s of call %u%s",
-	         trial->operation->name, strerrorname_np(reason->error), nth,
+	         trial->operation->name, strerrorname_np(fault->error), nth,
 	         fault->lasting ? " and all after" : "");
-	fault_arm(fault->kinds, nth, reason->error, fault->lasting);
+	fault_arm(fault->kinds, nth, fault->error, fault->lasting);
 	status = trial->operation->call(&place);
 	struck = fault_disarm();
 	ck_assert_msg(status == NFS3_OK ||
-	                      (struck > 0 && status == reason->status),
+	                      (struck > 0 && status == fault->status),
 	              "%s: status %d", trial->what, status);
 	judge_rubbish(trial, status, rubbish);
 	judge_place(trial, &place, status);
@@ -223,29 +213,24 @@ static void learn(struct trial *trial)
 	place_tell(&place, trial->after);
 }
 
-/* Whether this is in the sample: one in six is; of what is on a disk, fewer. */
-static bool is_chosen(uint64_t *random)
+/* Whether this is in the sample: one of `n` is; of what is on a disk, fewer. */
+static bool is_chosen(uint64_t *random, unsigned n)
 {
-	return stride < SAMPLE_STRIDE ||
-	       test_random(random) % (in_memory ? 6 : 24) == 0;
+	if (!in_memory)
+		n *= 2;
+	return stride < SAMPLE_STRIDE || test_random(random) % n == 0;
 }
 
 static void sweep(struct trial *trial, uint64_t *random)
 {
-	const struct fault_kind *fault = trial->fault;
 	unsigned nth = 1;
 
 	if (stride > 1)
 		nth = 1 + (unsigned)(test_random(random) % (unsigned)stride);
-	for (;;) {
-		trial->reason =
-			&reasons[fault->first + test_random(random) % fault->n];
-		if (!try(trial, nth))
-			return;
+	while (try(trial, nth))
 		nth += stride == 1 ? 1
 		                   : 1 + (unsigned)(test_random(random) %
 		                                    (2 * (unsigned)stride));
-	}
 }
 
 START_TEST(each_call_fails_in_turn)
@@ -260,12 +245,13 @@ START_TEST(each_call_fails_in_turn)
 	places_begin_as(_i % PLACE_LAYOUTS, format->options, in_memory);
 	for (int i = 0; operation_changers[i].name != NULL; i++) {
 		trial.operation = &operation_changers[i];
-		if (!is_chosen(&random))
+		if (!is_chosen(&random, 6))
 			continue;
 		learn(&trial);
 		for (size_t f = 0; f < FAULTS; f++) {
 			trial.fault = &faults[f];
-			sweep(&trial, &random);
+			if (is_chosen(&random, 3))
+				sweep(&trial, &random);
 		}
 	}
 	places_assert_all_lasts();
@@ -273,27 +259,19 @@ START_TEST(each_call_fails_in_turn)
 }
 END_TEST
 
-static int choose_stride(void)
-{
-	const char *given = getenv("FAULT_STRIDE");
-
-	if (given)
-		return atoi(given);
-	if (!getenv("TEST_FULL"))
-		return SAMPLE_STRIDE;
-	return in_memory ? WHOLE_STRIDE : LONG_STRIDE;
-}
-
 int main(void)
 {
 	int first = geteuid() == 0 ? 0 : KINDS / FORMATS, end = KINDS;
 	const char *kind = getenv("FAULT_KIND");
 	Suite *suite = suite_create("each fault");
 	TCase *tcase = tcase_create("each fault");
+	SRunner *runner;
+	int failed;
 
 	seed = test_seed();
 	in_memory = fixture_can_mount();
-	stride = choose_stride();
+	stride = test_rounds("FAULT_STRIDE", SAMPLE_STRIDE,
+	                     in_memory ? WHOLE_STRIDE : LONG_STRIDE);
 	if (kind) {
 		first = atoi(kind);
 		end = first + 1;
@@ -301,5 +279,9 @@ int main(void)
 	tcase_set_timeout(tcase, 3600);
 	tcase_add_loop_test(tcase, each_call_fails_in_turn, first, end);
 	suite_add_tcase(suite, tcase);
-	return suite_run(suite);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
