@@ -178,31 +178,34 @@ static uint64_t prepare_null(struct bench *bench, struct calls *calls,
 	return n;
 }
 
-static uint64_t prepare_getattr(struct bench *bench, struct calls *calls,
-                                unsigned n)
+/* Of one file, again and again; `word` ends the arguments. */
+static uint64_t put_same(struct bench *bench, struct calls *calls, unsigned n,
+                         enum proc proc, const uint32_t *word)
 {
 	struct handle file = look_up(bench, &bench->root, "large");
 
 	for (unsigned i = 0; i < n; i++) {
-		calls_begin(calls, NFS, PROC_GETATTR);
+		calls_begin(calls, NFS, proc);
 		calls_put_handle(calls, &file);
+		if (word)
+			calls_put(calls, *word);
 		calls_end(calls);
 	}
 	return n;
 }
 
+static uint64_t prepare_getattr(struct bench *bench, struct calls *calls,
+                                unsigned n)
+{
+	return put_same(bench, calls, n, PROC_GETATTR, NULL);
+}
+
 static uint64_t prepare_access(struct bench *bench, struct calls *calls,
                                unsigned n)
 {
-	struct handle file = look_up(bench, &bench->root, "large");
+	const uint32_t all = 0x3f;
 
-	for (unsigned i = 0; i < n; i++) {
-		calls_begin(calls, NFS, PROC_ACCESS);
-		calls_put_handle(calls, &file);
-		calls_put(calls, 0x3f);
-		calls_end(calls);
-	}
-	return n;
+	return put_same(bench, calls, n, PROC_ACCESS, &all);
 }
 
 static uint64_t prepare_lookup(struct bench *bench, struct calls *calls,
