@@ -25,17 +25,9 @@ static inline uint64_t test_seed(void)
 	return seed;
 }
 
-/* A sanitizer looks for other faults than the loop does, at ten times the time. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define WHOLE_PART 8
-#else
-#define WHOLE_PART 1
-#endif
-
 /*
- * How long a loop is: a sample, or the whole of it where TEST_FULL says so (with a
- * sanitizer an eighth, but no less than a sample), or what `variable` of the
- * environment says.
+ * How long a loop is: a sample, or the whole of it where TEST_FULL says so, or
+ * what `variable` of the environment says.
  */
 static inline int test_rounds(const char *variable, int sample, int whole)
 {
@@ -43,8 +35,7 @@ static inline int test_rounds(const char *variable, int sample, int whole)
 
 	if (given)
 		return atoi(given);
-	whole /= WHOLE_PART;
-	return getenv("TEST_FULL") && whole > sample ? whole : sample;
+	return getenv("TEST_FULL") ? whole : sample;
 }
 
 /* The next number of a sequence (SplitMix64); `state` starts as the seed. */
