@@ -344,15 +344,25 @@ static int unlinking_counted(struct ovl *fs, struct ovl_node *node, int fd,
 	return attr.nlink == 1 ? leave_index(fs, node, fd) : 0;
 }
 
-int ovl_edit_unlinking(struct ovl_edit *edit, struct ovl_node *node,
-                       uint32_t *nlink)
+/* How many names the node has that the directory has by this one, on disk. */
+static uint32_t count_names(struct ovl_edit *edit, const struct ovl_node *node,
+                            const char *name)
 {
-	struct ovl_attr attr;
+	struct stat st;
+
+	if (fstatat(ovl_fd_num(edit->fd), name, &st, AT_SYMLINK_NOFOLLOW) ||
+	    st.st_ino != node->ino)
+		return 1;
+	return st.st_nlink;
+}
+
+int ovl_edit_unlinking(struct ovl_edit *edit, struct ovl_node *node,
+                       const char *name, uint32_t *nlink)
+{
 	int fd, err;
 
 	if (!node->indexed) {
-		err = ovl_node_reread(node, false, &attr);
-		*nlink = err ? 1 : attr.nlink;
+		*nlink = count_names(edit, node, name);
 		return 0;
 	}
 	fd = ovl_node_open_path(node);
@@ -385,7 +395,7 @@ void ovl_edit_unlinked(struct ovl_edit *edit, struct ovl_node *node,
 	gone = last && !(node->indexed &&
 	                 ovl_index_has(edit->fs->tree.index, node->id));
 	/* Names that nobody has looked up yet only a walk finds. */
-	lost = !node->indexed &&
+	lost = !last && !node->indexed &&
 	       !ovl_map_get_one(map, node->id.fileid, &parent, other);
 	if (gone && !node->dir)
 		ovl_standin_remove(edit->fs->standins, node->ino,

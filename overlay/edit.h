@@ -97,12 +97,12 @@ int ovl_edit_keep_count(struct ovl *fs, struct ovl_node *dir, const char *name,
                         struct ovl_node *node);
 
 /*
- * A name of this upper node is about to go, now: its links so far. If it is
- * `indexed`, the tree's `moving` is held, until after ovl_edit_unlinked, or
+ * The name `name` of this upper node is about to go, now: its links so far. If
+ * it is `indexed`, the tree's `moving` is held, until after ovl_edit_unlinked, or
  * ovl_edit_still_linked where the name has not gone.
  */
 int ovl_edit_unlinking(struct ovl_edit *edit, struct ovl_node *node,
-                       uint32_t *nlink);
+                       const char *name, uint32_t *nlink);
 void ovl_edit_still_linked(struct ovl_node *node, uint32_t nlink);
 
 /*

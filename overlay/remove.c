@@ -141,7 +141,7 @@ static int unlink_upper(struct ovl_edit *edit, struct ovl_node *victim,
 	uint32_t nlink;
 	int err;
 
-	err = ovl_edit_unlinking(edit, victim, &nlink);
+	err = ovl_edit_unlinking(edit, victim, name, &nlink);
 	if (err)
 		return err;
 	err = unlink_name(edit, victim, name, covers);

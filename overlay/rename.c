@@ -274,7 +274,8 @@ static int move(struct renaming *r, bool covers)
 
 	ovl_tree_move_begin(tree);
 	if (r->target && r->target->tree->upper)
-		err = ovl_edit_unlinking(r->into, r->target, &target_links);
+		err = ovl_edit_unlinking(r->into, r->target, r->to_name,
+		                         &target_links);
 	if (!err)
 		err = replace_on_disk(r, covers, target_links);
 	ovl_tree_move_end(tree);
