@@ -20,7 +20,6 @@
 #include "overlay/links.h"
 #include "overlay/metacopy.h"
 #include "overlay/refresh.h"
-#include "overlay/stamp.h"
 #include "overlay/upper.h"
 #include "overlay/xattr.h"
 
@@ -223,9 +222,7 @@ static int put_in_place(struct ovl *fs, struct ovl_node *node,
 
 	if (dir->dir->dead)
 		return -ENOENT;
-	if (fs->cache != OVL_CACHE_ALWAYS)
-		ovl_stamp_check(dir, NULL, true);
-	err = ovl_node_reread(dir, true, &dir_attr);
+	err = ovl_dir_before_change(dir, fs->cache, &dir_attr);
 	if (!err)
 		err = ovl_dir_fd(dir, 0, true, &fd);
 	if (err)

@@ -18,7 +18,6 @@
 #include "overlay/flush.h"
 #include "overlay/links.h"
 #include "overlay/refresh.h"
-#include "overlay/stamp.h"
 #include "overlay/xattr.h"
 
 struct ovl_change *ovl_change_start(struct ovl_change *change,
@@ -72,10 +71,8 @@ int ovl_edit_lock(struct ovl_edit *edit)
 	edit->locked = true;
 	if (dir->dir->dead)
 		return -ESTALE;
-	/* What others have changed before is not to be taken for ours. */
-	if (edit->fs->cache != OVL_CACHE_ALWAYS)
-		ovl_stamp_check(dir, NULL, true);
-	err = ovl_node_reread(dir, true, &edit->change->before);
+	err = ovl_dir_before_change(dir, edit->fs->cache,
+	                            &edit->change->before);
 	edit->change->has_before = !err;
 	if (!err)
 		err = ovl_dir_load(dir);

@@ -36,14 +36,6 @@ void ovl_node_adopt(struct ovl_node *node, const struct ovl_real *real,
 	node->checked = begun;
 }
 
-/* By name in `dirfd`, or, with the name "", at what that is itself. */
-static int look_at(struct ovl_node *node, int dirfd, const char *name,
-                   struct ovl_real *real)
-{
-	return node->indexed ? ovl_links_look(node->layer, dirfd, name, real)
-	                     : ovl_layer_look(node->layer, dirfd, name, real);
-}
-
 static int look_by_name(struct ovl_node *node, struct ovl_real *real)
 {
 	struct ovl_way way;
@@ -52,9 +44,19 @@ static int look_by_name(struct ovl_node *node, struct ovl_real *real)
 	err = ovl_way_open(node, true, &way);
 	if (err)
 		return err;
-	err = look_at(node, way.dirfd, way.name, real);
+	err = node->indexed
+	              ? ovl_links_look(node->layer, way.dirfd, way.name, real)
+	              : ovl_layer_look(node->layer, way.dirfd, way.name, real);
 	ovl_way_close(&way);
 	return err;
+}
+
+/* By a descriptor of the object, which is that of no other. */
+static int look_by_fd(struct ovl_node *node, int fd, struct ovl_real *real)
+{
+	return node->indexed ? ovl_links_look(node->layer, fd, "", real)
+	                     : ovl_layer_look_again(node->layer, fd,
+	                                            node->ino_generation, real);
 }
 
 static bool is_same(const struct ovl_node *node, const struct ovl_real *real)
@@ -150,33 +152,74 @@ static int look(struct ovl_node *node, struct ovl_real *real)
 	return err;
 }
 
+/* What a look at it, begun at that time, has shown is how it is from now on. */
+static void take_over(struct ovl_node *node, const struct ovl_real *real,
+                      uint64_t begun, bool changing, struct ovl_attr *attr)
+{
+	pthread_mutex_lock(&node->lock);
+	ovl_node_adopt(node, real, begun);
+	if (node->dir && changing)
+		ovl_stamp_own(node, &real->attr);
+	if (attr)
+		*attr = node->attr;
+	pthread_mutex_unlock(&node->lock);
+}
+
+/* Nothing in it is looked at, and what is there stays as it was seen first. */
+static void keep_foreign(struct ovl_node *node, struct ovl_attr *attr)
+{
+	pthread_mutex_lock(&node->lock);
+	node->checked = ovl_now();
+	if (attr)
+		*attr = node->attr;
+	pthread_mutex_unlock(&node->lock);
+}
+
+static int look_for_same(struct ovl_node *node, struct ovl_real *real)
+{
+	int err = look(node, real);
+
+	if (!err && !is_same(node, real))
+		err = -ESTALE;
+	if (err == -ESTALE)
+		ovl_tree_forget(node->tree, node);
+	return err;
+}
+
 int ovl_node_reread(struct ovl_node *node, bool changing, struct ovl_attr *attr)
 {
 	uint64_t begun = ovl_now();
 	struct ovl_real real;
 	int err;
 
-	if (!node->foreign) {
-		err = look(node, &real);
-		if (!err && !is_same(node, &real))
-			err = -ESTALE;
-		if (err == -ESTALE)
-			ovl_tree_forget(node->tree, node);
-		if (err)
-			return err;
+	if (node->foreign) {
+		keep_foreign(node, attr);
+		return 0;
 	}
-	pthread_mutex_lock(&node->lock);
-	if (node->foreign)
-		node->checked = ovl_now();
-	else
-		ovl_node_adopt(node, &real, begun);
-	if (node->dir && changing)
-		ovl_stamp_own(node, &real.attr);
-	if (attr)
-		*attr = node->attr;
-	pthread_mutex_unlock(&node->lock);
-	if (node->dir && !node->foreign && !changing)
+	err = look_for_same(node, &real);
+	if (err)
+		return err;
+	take_over(node, &real, begun, changing, attr);
+	if (node->dir && !changing)
 		ovl_stamp_check(node, &real.attr, false);
+	return 0;
+}
+
+int ovl_dir_before_change(struct ovl_node *dir, enum ovl_cache cache,
+                          struct ovl_attr *attr)
+{
+	uint64_t begun = ovl_now();
+	struct ovl_real real;
+	int err;
+
+	/* The last change was ours, and is known. */
+	if (cache == OVL_CACHE_ALWAYS)
+		return ovl_node_attr(dir, cache, true, attr);
+	err = look_for_same(dir, &real);
+	if (err)
+		return err;
+	ovl_stamp_check(dir, &real.attr, true);
+	take_over(dir, &real, begun, true, attr);
 	return 0;
 }
 
@@ -186,15 +229,10 @@ int ovl_node_reread_fd(struct ovl_node *node, int fd, struct ovl_attr *attr)
 	struct ovl_real real;
 	int err;
 
-	err = look_at(node, fd, "", &real);
-	if (err)
-		return err;
-	pthread_mutex_lock(&node->lock);
-	ovl_node_adopt(node, &real, begun);
-	if (attr)
-		*attr = node->attr;
-	pthread_mutex_unlock(&node->lock);
-	return 0;
+	err = look_by_fd(node, fd, &real);
+	if (!err)
+		take_over(node, &real, begun, false, attr);
+	return err;
 }
 
 static bool is_fresh(uint64_t checked, enum ovl_cache cache)
