@@ -30,6 +30,7 @@
 #include "overlay/metacopy.h"
 #include "overlay/override.h"
 #include "overlay/perm.h"
+#include "overlay/refresh.h"
 #include "overlay/upper.h"
 #include "overlay/xattr.h"
 
@@ -105,8 +106,8 @@ static int inherit(struct ovl_edit *edit, int fd, mode_t type, uint32_t *mode)
 
 	if (S_ISLNK(type))
 		return 0;
-	err = ovl_acl_load(&edit->fs->upper, ovl_fd_num(edit->fd),
-	                   OVL_ACL_DEFAULT, &inherited);
+	err = ovl_node_acl(edit->dir, OVL_ACL_DEFAULT, edit->fs->cache, true,
+	                   &inherited);
 	if (err || !inherited)
 		return err;
 	err = ovl_acl_inherit(inherited, mode, &access);

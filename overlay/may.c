@@ -15,7 +15,8 @@ static int look_at_acl(struct ovl *fs, const struct ovl_caller *caller,
 	*acl = NULL;
 	if (!ovl_perm_needs_acl(caller, attr))
 		return 0;
-	return ovl_node_acl(node, fs->cache, caller->may_wait, acl);
+	return ovl_node_acl(node, OVL_ACL_ACCESS, fs->cache, caller->may_wait,
+	                    acl);
 }
 
 static int look(struct ovl *fs, const struct ovl_caller *caller,

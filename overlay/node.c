@@ -51,6 +51,15 @@ static size_t redirect_bytes(const struct ovl_part *part)
 	return part->redirect ? ovl_heap_bytes(strlen(part->redirect) + 1) : 0;
 }
 
+/* Others may hold it too: then it counts for each. */
+static size_t acl_bytes(const struct ovl_kept_acl *kept)
+{
+	return kept->acl ? ovl_heap_bytes(sizeof(*kept->acl) +
+	                                  kept->acl->n *
+	                                          sizeof(kept->acl->entries[0]))
+	                 : 0;
+}
+
 /* What it takes: itself, its place in its tree's table, its name, its parts. */
 static size_t bytes_of(const struct ovl_node *node)
 {
@@ -62,13 +71,10 @@ static size_t bytes_of(const struct ovl_node *node)
 	if (node->data)
 		bytes += ovl_heap_bytes(sizeof(*node->data)) +
 		         redirect_bytes(node->data);
-	/* Others may hold it too: then it counts for each. */
-	if (node->acl)
-		bytes += ovl_heap_bytes(sizeof(*node->acl) +
-		                        node->acl->n *
-		                                sizeof(node->acl->entries[0]));
+	bytes += acl_bytes(&node->access_acl);
 	if (!dir)
 		return bytes;
+	bytes += acl_bytes(&dir->default_acl);
 	for (unsigned i = 0; i < dir->nparts; i++)
 		bytes += redirect_bytes(&dir->parts[i]);
 	return bytes + ovl_heap_bytes(sizeof(*dir) +
@@ -87,6 +93,7 @@ static void dir_free(struct ovl_node *node)
 		free(dir->parts[i].redirect);
 	}
 	pthread_mutex_destroy(&dir->change);
+	ovl_acl_unref(dir->default_acl.acl);
 	free(dir);
 }
 
@@ -100,7 +107,7 @@ static void node_free(struct ovl_node *node)
 	}
 	ovl_fdslot_clear(node->tree->fds, &node->fd, false);
 	pthread_mutex_destroy(&node->lock);
-	ovl_acl_unref(node->acl);
+	ovl_acl_unref(node->access_acl.acl);
 	free(node->name);
 	free(node);
 }

@@ -38,6 +38,12 @@ struct ovl_stamp {
 	struct timespec mtime, ctime;
 };
 
+/* An ACL as it was read from the layer. */
+struct ovl_kept_acl {
+	struct ovl_acl *acl; /* held; NULL: none */
+	uint64_t checked;    /* as struct ovl_node.checked */
+};
+
 /* What one layer has of an object: a directory that takes part in a merge. */
 struct ovl_part {
 	const struct ovl_layer *layer;
@@ -66,6 +72,8 @@ struct ovl_dir {
 	bool young;      /* what was read may have changed unseen since */
 	bool edited;     /* the server has changed it since it was read */
 	uint64_t loaded; /* when it was read: ns of ovl_now */
+	/* What an upper directory hands on; guarded by the node's lock. */
+	struct ovl_kept_acl default_acl;
 	/* Grows with each change by others that was seen. */
 	atomic_uint shape;
 	unsigned nparts;
@@ -106,8 +114,7 @@ struct ovl_node {
 	struct ovl_attr attr;
 	uint64_t
 		checked; /* when attr was read: ns of CLOCK_MONOTONIC; 0: never */
-	struct ovl_acl *acl;  /* the access ACL, held; NULL: none */
-	uint64_t acl_checked; /* the same of it */
+	struct ovl_kept_acl access_acl;
 
 	/* Whether it is still what shows at its place (verify.h): the time for
 	 * which that is known, ns of ovl_now, and what the shapes of the

@@ -264,11 +264,20 @@ int ovl_node_attr(struct ovl_node *node, enum ovl_cache cache, bool may_wait,
 	return ovl_node_reread(node, false, attr);
 }
 
-/* ---- the ACL --------------------------------------------------------------- */
+/* ---- ACLs ------------------------------------------------------------------- */
+
+static struct ovl_kept_acl *kept_acl(struct ovl_node *node,
+                                     enum ovl_acl_kind kind)
+{
+	return kind == OVL_ACL_ACCESS ? &node->access_acl
+	                              : &node->dir->default_acl;
+}
 
 /* Read it from the layer now, and keep it. */
-static int reread_acl(struct ovl_node *node, struct ovl_acl **acl)
+static int reread_acl(struct ovl_node *node, enum ovl_acl_kind kind,
+                      struct ovl_acl **acl)
 {
+	struct ovl_kept_acl *kept = kept_acl(node, kind);
 	uint64_t begun = ovl_now();
 	struct ovl_acl *old = NULL;
 	int fd, err;
@@ -276,26 +285,27 @@ static int reread_acl(struct ovl_node *node, struct ovl_acl **acl)
 	fd = ovl_node_open_path(node);
 	if (fd < 0)
 		return fd;
-	err = ovl_acl_load(node->layer, fd, OVL_ACL_ACCESS, acl);
+	err = ovl_acl_load(node->layer, fd, kind, acl);
 	close(fd);
 	if (err)
 		return err;
 	pthread_mutex_lock(&node->lock);
 	/* Who began later has read what is newer. */
-	if (begun >= node->acl_checked) {
-		old = node->acl;
-		node->acl = ovl_acl_ref(*acl);
+	if (begun >= kept->checked) {
+		old = kept->acl;
+		kept->acl = ovl_acl_ref(*acl);
+		kept->checked = begun;
 		ovl_node_count(node);
-		node->acl_checked = begun;
 	}
 	pthread_mutex_unlock(&node->lock);
 	ovl_acl_unref(old);
 	return 0;
 }
 
-int ovl_node_acl(struct ovl_node *node, enum ovl_cache cache, bool may_wait,
-                 struct ovl_acl **acl)
+int ovl_node_acl(struct ovl_node *node, enum ovl_acl_kind kind,
+                 enum ovl_cache cache, bool may_wait, struct ovl_acl **acl)
 {
+	struct ovl_kept_acl *kept = kept_acl(node, kind);
 	bool fresh;
 
 	if (!node->layer->has_acls || node->foreign) {
@@ -303,11 +313,11 @@ int ovl_node_acl(struct ovl_node *node, enum ovl_cache cache, bool may_wait,
 		return 0;
 	}
 	pthread_mutex_lock(&node->lock);
-	fresh = is_fresh(node->acl_checked, cache);
+	fresh = is_fresh(kept->checked, cache);
 	if (fresh)
-		*acl = ovl_acl_ref(node->acl);
+		*acl = ovl_acl_ref(kept->acl);
 	pthread_mutex_unlock(&node->lock);
 	if (fresh)
 		return 0;
-	return may_wait ? reread_acl(node, acl) : -EAGAIN;
+	return may_wait ? reread_acl(node, kind, acl) : -EAGAIN;
 }

@@ -1,5 +1,5 @@
 /*
- * A node's attributes and its ACL: kept with it, and read again from its layer
+ * A node's attributes and its ACLs: kept with it, and read again from its layer
  * when they are to be checked.
  */
 #ifndef VENEER_OVERLAY_REFRESH_H
@@ -7,8 +7,9 @@
 
 #include <stdbool.h>
 
-#include "overlay/tree.h"
+#include "overlay/acl.h"
 #include "overlay/overlay.h"
+#include "overlay/tree.h"
 
 /* How long cache=auto trusts what it knows, in ns. */
 #define OVL_AUTO_TRUST UINT64_C(1000000000)
@@ -22,13 +23,13 @@ int ovl_node_attr(struct ovl_node *node, enum ovl_cache cache, bool may_wait,
                   struct ovl_attr *attr);
 
 /*
- * The access ACL, referenced (NULL: none), as trusted as `cache` says; its
- * absence is kept as well. What the server itself changes, owner and mode, is
- * not taken from it (perm.h), so no change of the server's makes it wrong. Errors
- * as above, and -EIO: it makes no sense.
+ * The ACL, referenced (NULL: none), as trusted as `cache` says; its absence is
+ * kept as well. Only a directory has a default one. What the server itself
+ * changes, owner and mode, is not taken from it (perm.h), so no change of the
+ * server's makes it wrong. Errors as above, and -EIO: it makes no sense.
  */
-int ovl_node_acl(struct ovl_node *node, enum ovl_cache cache, bool may_wait,
-                 struct ovl_acl **acl);
+int ovl_node_acl(struct ovl_node *node, enum ovl_acl_kind kind,
+                 enum ovl_cache cache, bool may_wait, struct ovl_acl **acl);
 
 /*
  * Read them from the layer now. Blocks. A directory whose times, or those of its

@@ -160,10 +160,10 @@ START_TEST(bytes_count_an_acl)
 	struct ovl_node *node = add(2, 1);
 	const size_t without = atomic_load(&nodes.bytes);
 
-	node->acl = calloc(1, sizeof(*node->acl) + size);
-	ck_assert_ptr_nonnull(node->acl);
-	atomic_init(&node->acl->refs, 1);
-	node->acl->n = 300;
+	node->access_acl.acl = calloc(1, sizeof(*node->access_acl.acl) + size);
+	ck_assert_ptr_nonnull(node->access_acl.acl);
+	atomic_init(&node->access_acl.acl->refs, 1);
+	node->access_acl.acl->n = 300;
 	ovl_node_count(node);
 	ck_assert_uint_ge(atomic_load(&nodes.bytes), without + size);
 	ovl_tree_forget(&nodes, node);
