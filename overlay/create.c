@@ -49,10 +49,11 @@ static const struct ovl_setattr set_nothing;
 
 /*
  * A descriptor of the new object: O_RDWR of a file, or a placeholder for what is
- * none, O_RDONLY of a directory, and O_PATH of all else.
+ * none, O_RDONLY of a directory, and O_PATH of all else. A file has its mode from
+ * the start, since it may need no other.
  */
 static int make_object(struct ovl *fs, const char *tmp,
-                       const struct making *making)
+                       const struct making *making, mode_t file_mode)
 {
 	int work = ovl_workdir_tmp(fs->workdir), fd, err;
 	int flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
@@ -63,7 +64,7 @@ static int make_object(struct ovl *fs, const char *tmp,
 	switch (type) {
 	case S_IFREG:
 		fd = openat(work, tmp, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC,
-		            0600);
+		            file_mode);
 		return fd < 0 ? -errno : fd;
 	case S_IFDIR:
 		err = mkdirat(work, tmp, 0700);
@@ -81,40 +82,48 @@ static int make_object(struct ovl *fs, const char *tmp,
 	return fd < 0 ? -errno : fd;
 }
 
-/* A new directory hands on what it inherits. */
-static int store_acls(struct ovl *fs, int fd, mode_t type,
-                      const struct ovl_acl *inherited,
-                      const struct ovl_acl *access)
-{
-	int err = 0;
+/* The ACLs that it has by its directory's default ACL, which may be NULL. */
+struct inheritance {
+	struct ovl_acl *inherited, *access;
+};
 
-	if (access)
-		err = ovl_acl_store(&fs->upper, fd, OVL_ACL_ACCESS, access);
-	if (!err && S_ISDIR(type))
-		err = ovl_acl_store(&fs->upper, fd, OVL_ACL_DEFAULT, inherited);
-	return err;
+static void inheritance_release(struct inheritance *acls)
+{
+	ovl_acl_unref(acls->access);
+	ovl_acl_unref(acls->inherited);
 }
 
 /*
  * What the directory's default ACL gives, and takes from `mode`: made elsewhere,
  * the object has not inherited it by itself.
  */
-static int inherit(struct ovl_edit *edit, int fd, mode_t type, uint32_t *mode)
+static int inherit(struct ovl_edit *edit, mode_t type, uint32_t *mode,
+                   struct inheritance *acls)
 {
-	struct ovl_acl *inherited = NULL, *access = NULL;
 	int err;
 
+	*acls = (struct inheritance){ 0 };
 	if (S_ISLNK(type))
 		return 0;
 	err = ovl_node_acl(edit->dir, OVL_ACL_DEFAULT, edit->fs->cache, true,
-	                   &inherited);
-	if (err || !inherited)
-		return err;
-	err = ovl_acl_inherit(inherited, mode, &access);
-	if (!err)
-		err = store_acls(edit->fs, fd, type, inherited, access);
-	ovl_acl_unref(access);
-	ovl_acl_unref(inherited);
+	                   &acls->inherited);
+	if (!err && acls->inherited)
+		err = ovl_acl_inherit(acls->inherited, mode, &acls->access);
+	return err;
+}
+
+/* A new directory hands on what it inherits. */
+static int store_acls(struct ovl *fs, int fd, mode_t type,
+                      const struct inheritance *acls)
+{
+	int err = 0;
+
+	if (acls->access)
+		err = ovl_acl_store(&fs->upper, fd, OVL_ACL_ACCESS,
+		                    acls->access);
+	if (!err && acls->inherited && S_ISDIR(type))
+		err = ovl_acl_store(&fs->upper, fd, OVL_ACL_DEFAULT,
+		                    acls->inherited);
 	return err;
 }
 
@@ -136,34 +145,46 @@ static int override(struct ovl *fs, int fd, const struct making *making,
 	return ovl_override_set(&fs->upper, fd, &attr);
 }
 
-/* Owner, group, mode, times, size, as the caller and the directory have it. */
-static int dress(struct ovl_edit *edit, int fd, const struct ovl_caller *caller,
-                 const struct making *making)
+/*
+ * Owner, group, mode, times, size, of what looks like `real` so far. Returns 1
+ * where it looks otherwise since.
+ */
+static int dress(struct ovl *fs, int fd, const struct making *making,
+                 struct ovl_setattr *set, const struct ovl_real *real)
 {
-	struct ovl_setattr set = *making->set;
-	struct ovl *fs = edit->fs;
-	struct stat st;
-	int err;
+	const struct ovl_attr *attr = &real->attr;
+	bool cut = set->has_size && S_ISREG(making->type) && set->size > 0;
+	int err = 0;
 
-	ovl_perm_create(caller, &edit->change->before, S_ISDIR(making->type),
-	                making->set, &set.uid, &set.gid, &set.mode);
-	if (making->verifier)
-		set.mode = 0;
-	/* Before the mode, whose setgid it may take away. */
-	err = inherit(edit, fd, making->type, &set.mode);
+	if (cut && ftruncate(fd, set->size))
+		return -errno;
+	set->has_uid = set->uid != attr->uid;
+	set->has_gid = set->gid != attr->gid;
+	/* Another owner takes setuid and setgid away. */
+	set->has_mode =
+		!S_ISLNK(making->type) && (set->has_uid || set->has_gid ||
+	                                   (set->mode ^ attr->mode) & 07777);
+	if (fs->upper.userxattr)
+		err = override(fs, fd, making, set);
+	if (!err)
+		err = ovl_attrs_apply(fs, fd, set);
 	if (err)
 		return err;
-	if (fstat(fd, &st))
-		return -errno;
-	set.has_uid = set.uid != st.st_uid;
-	set.has_gid = set.gid != st.st_gid;
-	set.has_mode = !S_ISLNK(making->type);
-	if (set.has_size && S_ISREG(making->type) && set.size > 0 &&
-	    ftruncate(fd, set.size))
-		return -errno;
-	if (fs->upper.userxattr)
-		err = override(fs, fd, making, &set);
-	return err ? err : ovl_attrs_apply(fs, fd, &set);
+	return cut || fs->upper.userxattr || set->has_uid || set->has_gid ||
+	       set->has_mode || set->set_atime != OVL_TIME_KEEP ||
+	       set->set_mtime != OVL_TIME_KEEP;
+}
+
+/*
+ * What a file is made with: its mode, where it stays with the server's user. Else
+ * nobody is to use it before it has its owner.
+ */
+static mode_t first_mode(const struct ovl *fs, const struct ovl_setattr *set)
+{
+	if (fs->upper.userxattr || set->uid != fs->upper.server_uid ||
+	    (set->mode & 07000))
+		return 0600;
+	return set->mode & 0777;
 }
 
 /* What of our own goes with it. */
@@ -189,32 +210,55 @@ static bool needs_own_flush(const struct ovl *fs, mode_t type)
 	return !ovl_flush_is_for_all(fs) && (S_ISREG(type) || S_ISDIR(type));
 }
 
+/* All that it is to have, and how it looks then. */
+static int furnish(struct ovl *fs, int fd, const struct making *making,
+                   const struct inheritance *acls, struct ovl_setattr *set,
+                   struct ovl_real *real)
+{
+	int err = mark(fs, fd, making);
+
+	if (!err)
+		err = store_acls(fs, fd, making->type, acls);
+	if (!err)
+		err = ovl_layer_look(&fs->upper, fd, "", real);
+	if (!err)
+		err = dress(fs, fd, making, set, real);
+	if (err > 0)
+		err = ovl_layer_look_again(&fs->upper, fd, real->generation,
+		                           real);
+	if (!err && !S_ISREG(making->type) && !S_ISDIR(making->type))
+		err = ovl_flush_marks(fs, fd);
+	return err;
+}
+
 /* Make it under the name `tmp`, and tell how it looks. */
 static int prepare(struct ovl_edit *edit, const struct ovl_caller *caller,
                    const struct making *making, const char *tmp,
                    struct ovl_real *real)
 {
+	struct ovl_setattr set = *making->set;
 	struct ovl *fs = edit->fs;
-	int fd, err;
+	struct inheritance acls;
+	int fd = -1, err;
 
 	*real = (struct ovl_real){ 0 };
-	fd = make_object(fs, tmp, making);
-	err = fd < 0 ? fd : 0;
-	if (!err)
-		err = mark(fs, fd, making);
-	if (!err)
-		err = dress(edit, fd, caller, making);
-	if (!err && !S_ISREG(making->type) && !S_ISDIR(making->type))
-		err = ovl_flush_marks(fs, fd);
-	if (!err)
-		err = ovl_layer_look(&fs->upper, fd, "", real);
+	ovl_perm_create(caller, &edit->change->before, S_ISDIR(making->type),
+	                making->set, &set.uid, &set.gid, &set.mode);
+	if (making->verifier)
+		set.mode = 0;
+	err = inherit(edit, making->type, &set.mode, &acls);
+	if (!err) {
+		fd = make_object(fs, tmp, making, first_mode(fs, &set));
+		err = fd < 0 ? fd : furnish(fs, fd, making, &acls, &set, real);
+		if (err)
+			/* It may be there though it could not be opened. */
+			ovl_upper_discard(fs, tmp, real);
+	}
+	inheritance_release(&acls);
 	if (!err && needs_own_flush(fs, making->type))
 		edit->made = fd;
 	else if (fd >= 0)
 		close(fd);
-	/* It may be there though it could not be opened. */
-	if (err)
-		ovl_upper_discard(fs, tmp, real);
 	return err;
 }
 
