@@ -157,6 +157,7 @@ static int flush_other(struct ovl *fs, struct ovl_node *node)
 {
 	struct ovl_node *in =
 		node->dir ? ovl_node_ref(node) : ovl_node_parent(node);
+	struct ovl_self self;
 	struct ovl_fd *fd;
 	int err, num;
 
@@ -169,11 +170,11 @@ static int flush_other(struct ovl *fs, struct ovl_node *node)
 	ovl_node_unref(in);
 	if (err || node->dir)
 		return err;
-	num = ovl_node_open_path(node);
-	if (num < 0)
-		return num;
-	err = ovl_flush_marks(fs, num);
-	close(num);
+	err = ovl_self_open(node, &self);
+	if (err)
+		return err;
+	err = ovl_flush_marks(fs, self.num);
+	ovl_self_close(&self);
 	return err;
 }
 
@@ -193,30 +194,26 @@ static bool sets_more_than_size(const struct ovl_setattr *set)
 	       set->set_mtime != OVL_TIME_KEEP;
 }
 
-static int set_more(struct ovl *fs, struct ovl_node *node,
-                    const struct ovl_setattr *set)
-{
-	int fd = ovl_node_open_path(node), err;
-
-	if (fd < 0)
-		return fd;
-	err = ovl_attrs_apply(fs, fd, set);
-	close(fd);
-	return err;
-}
-
 static int set_upper(struct ovl *fs, struct ovl_node *node,
-                     const struct ovl_setattr *set)
+                     const struct ovl_setattr *set, struct ovl_change *change)
 {
 	bool more = sets_more_than_size(set);
+	struct ovl_self self;
 	int err = 0;
 
 	if (set->has_size)
 		err = set_size(fs, node, set->size);
-	if (!err && more)
-		err = set_more(fs, node, set);
+	if (!err)
+		err = ovl_self_open(node, &self);
+	if (err)
+		return err;
+	if (more)
+		err = ovl_attrs_apply(fs, self.num, set);
 	if (!err && (set->has_size || more))
 		err = flush_attrs(fs, node);
+	change->has_after =
+		!ovl_node_reread_fd(node, self.num, true, &change->after);
+	ovl_self_close(&self);
 	return err;
 }
 
@@ -235,6 +232,14 @@ static bool is_guarded(const struct timespec *guard,
 	                 guard->tv_nsec != attr->ctime.tv_nsec);
 }
 
+/* Those of an upper file change with each write; a lower one has none. */
+static int look_before(struct ovl *fs, struct ovl_node *node,
+                       struct ovl_attr *attr)
+{
+	return node->tree->upper ? ovl_node_reread(node, false, attr)
+	                         : ovl_node_attr(node, fs->cache, true, attr);
+}
+
 int ovl_setattr(struct ovl *fs, const struct ovl_caller *caller,
                 struct ovl_node *node, const struct ovl_setattr *set,
                 const struct timespec *guard, struct ovl_change *change)
@@ -247,7 +252,7 @@ int ovl_setattr(struct ovl *fs, const struct ovl_caller *caller,
 	change = ovl_change_start(change, &unasked);
 	if (!caller->may_wait)
 		return -EAGAIN;
-	err = ovl_node_reread(node, false, &change->before);
+	err = look_before(fs, node, &change->before);
 	change->has_before = !err;
 	if (!err)
 		err = check_size(node, set);
@@ -263,11 +268,8 @@ int ovl_setattr(struct ovl *fs, const struct ovl_caller *caller,
 		                 wanted.has_size ? wanted.size
 		                                 : OVL_COPYUP_ATTRS,
 		                 &upper);
-	if (!err) {
-		err = set_upper(fs, upper, &wanted);
-		change->has_after =
-			!ovl_node_reread(upper, true, &change->after);
-	}
+	if (!err)
+		err = set_upper(fs, upper, &wanted, change);
 	ovl_node_unref(upper);
 	return err;
 }

@@ -46,20 +46,21 @@ static int copy_object(struct ovl_node *node, const struct ovl_attr *attr,
 	struct ovl *fs = copying->fs;
 	int work = ovl_workdir_tmp(fs->workdir);
 	struct ovl_data data;
-	int from, err;
+	struct ovl_self self;
+	int err;
 
-	from = ovl_node_open_path(node);
-	if (from < 0)
-		return from;
+	err = ovl_self_open(node, &self);
+	if (err)
+		return err;
 	err = has_data ? ovl_data_open(node, true, &data) : 0;
 	if (!err) {
-		err = ovl_copy_object(&fs->upper, from,
+		err = ovl_copy_object(&fs->upper, self.num,
 		                      has_data ? ovl_fd_num(data.fd) : -1, attr,
 		                      work, tmp, size, false, &watch, fd);
 		if (has_data)
 			ovl_data_close(&data);
 	}
-	close(from);
+	ovl_self_close(&self);
 	atomic_fetch_add(&fs->copied_bytes, watch.copied);
 	return err;
 }

@@ -402,17 +402,18 @@ static int check_verifier(struct ovl *fs, struct ovl_node *node,
                           uint64_t verifier)
 {
 	uint64_t kept;
+	struct ovl_self self;
 	ssize_t n;
-	int fd;
+	int err;
 
 	if (!node->tree->upper || !S_ISREG(node->type))
 		return -EEXIST;
-	fd = ovl_node_open_path(node);
-	if (fd < 0)
-		return fd;
-	n = ovl_xattr_get(&fs->upper, fd, OVL_XATTR_VERIFIER, &kept,
+	err = ovl_self_open(node, &self);
+	if (err)
+		return err;
+	n = ovl_xattr_get(&fs->upper, self.num, OVL_XATTR_VERIFIER, &kept,
 	                  sizeof(kept));
-	close(fd);
+	ovl_self_close(&self);
 	if (n != sizeof(kept) || kept != verifier)
 		return -EEXIST;
 	/* The first one may still wait for its flush, or have been killed. */

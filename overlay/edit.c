@@ -234,21 +234,22 @@ static int link_into_place(struct ovl_edit *edit, int fd, const char *name)
 static int add_link(struct ovl_edit *edit, struct ovl_node *node,
                     const char *name, bool names_fixed)
 {
-	int fd, err;
+	struct ovl_self self;
+	int err;
 
-	fd = ovl_node_open_path(node);
-	if (fd < 0)
-		return fd;
+	err = ovl_self_open(node, &self);
+	if (err)
+		return err;
 	/* A move, lest another name go before this one is known. */
 	ovl_tree_move_begin(node->tree);
-	err = choose_form(node, fd, names_fixed);
+	err = choose_form(node, self.num, names_fixed);
 	if (!err)
-		err = link_into_place(edit, fd, name);
+		err = link_into_place(edit, self.num, name);
 	if (!err)
 		ovl_map_put(node->tree->map, node->id.fileid,
 		            edit->dir->id.fileid, name, strlen(name));
 	ovl_tree_move_end(node->tree);
-	close(fd);
+	ovl_self_close(&self);
 	if (err)
 		return err;
 	ovl_dir_note(edit->dir, name, node->id.fileid, IFTODT(node->type));
@@ -334,7 +335,7 @@ static int unlinking_counted(struct ovl *fs, struct ovl_node *node, int fd,
 
 	err = choose_form(node, fd, false);
 	if (!err)
-		err = ovl_node_reread_fd(node, fd, &attr);
+		err = ovl_node_reread_fd(node, fd, false, &attr);
 	if (err)
 		return err;
 	*nlink = attr.nlink;
@@ -356,17 +357,18 @@ static uint32_t count_names(struct ovl_edit *edit, const struct ovl_node *node,
 int ovl_edit_unlinking(struct ovl_edit *edit, struct ovl_node *node,
                        const char *name, uint32_t *nlink)
 {
-	int fd, err;
+	struct ovl_self self;
+	int err;
 
 	if (!node->indexed) {
 		*nlink = count_names(edit, node, name);
 		return 0;
 	}
-	fd = ovl_node_open_path(node);
-	if (fd < 0)
-		return fd;
-	err = unlinking_counted(edit->fs, node, fd, nlink);
-	close(fd);
+	err = ovl_self_open(node, &self);
+	if (err)
+		return err;
+	err = unlinking_counted(edit->fs, node, self.num, nlink);
+	ovl_self_close(&self);
 	return err;
 }
 

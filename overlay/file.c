@@ -146,21 +146,28 @@ void ovl_data_close(struct ovl_data *data)
 	ovl_fd_unref(data->fds, data->fd);
 }
 
-int ovl_node_open_path(struct ovl_node *node)
+int ovl_self_open(struct ovl_node *node, struct ovl_self *self)
 {
-	struct ovl_fd *fd;
-	int num;
+	int err = 0;
 
 	if (node->foreign)
 		return -EACCES;
-	if (!node->dir)
-		return open_node(node, O_PATH, false);
-	num = ovl_dir_fd(node, 0, true, &fd);
-	if (num)
-		return num;
-	num = fcntl(ovl_fd_num(fd), F_DUPFD_CLOEXEC, 0);
-	if (num < 0)
-		num = -errno;
-	ovl_fd_unref(node->tree->fds, fd);
-	return num;
+	self->fds = node->tree->fds;
+	if (node->dir)
+		err = ovl_dir_fd(node, 0, true, &self->fd);
+	else
+		self->fd = ovl_fdslot_get(self->fds, &node->fd);
+	if (err)
+		return err;
+	self->num = self->fd ? ovl_fd_num(self->fd)
+	                     : open_node(node, O_PATH, false);
+	return self->num < 0 ? self->num : 0;
+}
+
+void ovl_self_close(struct ovl_self *self)
+{
+	if (self->fd)
+		ovl_fd_unref(self->fds, self->fd);
+	else
+		close(self->num);
 }

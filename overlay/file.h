@@ -1,5 +1,5 @@
 /*
- * Regular files: their descriptors.
+ * Descriptors: of regular files, and of objects of any type.
  */
 #ifndef VENEER_OVERLAY_FILE_H
 #define VENEER_OVERLAY_FILE_H
@@ -29,9 +29,16 @@ int ovl_data_open(struct ovl_node *file, bool may_wait, struct ovl_data *data);
 void ovl_data_close(struct ovl_data *data);
 
 /*
- * A descriptor of an object of any type that has a place in a directory, for its
- * attributes (O_PATH). The caller closes it. Blocks.
+ * A descriptor of an object of any type, for its attributes: the one that is open
+ * for what is in it, else an O_PATH one. To be closed by ovl_self_close. Blocks.
  */
-int ovl_node_open_path(struct ovl_node *node);
+struct ovl_self {
+	int num;
+	struct ovl_fdcache *fds;
+	struct ovl_fd *fd; /* NULL: it is nobody else's */
+};
+
+int ovl_self_open(struct ovl_node *node, struct ovl_self *self);
+void ovl_self_close(struct ovl_self *self);
 
 #endif

@@ -109,21 +109,21 @@ ssize_t ovl_read(struct ovl *fs, const struct ovl_caller *caller,
 ssize_t ovl_readlink(struct ovl *fs, const struct ovl_caller *caller,
                      struct ovl_node *node, char *target, size_t size)
 {
+	struct ovl_self self;
 	ssize_t n;
-	int fd;
 
 	(void)fs;
 	if (!S_ISLNK(node->type))
 		return -EINVAL;
 	if (!caller->may_wait)
 		return -EAGAIN;
-	fd = ovl_node_open_path(node);
-	if (fd < 0)
-		return fd;
-	n = readlinkat(fd, "", target, size);
+	n = ovl_self_open(node, &self);
+	if (n)
+		return n;
+	n = readlinkat(self.num, "", target, size);
 	if (n < 0)
 		n = -errno;
-	close(fd);
+	ovl_self_close(&self);
 	return n;
 }
 
@@ -187,7 +187,7 @@ static ssize_t write_upper(struct ovl *fs, const struct ovl_caller *caller,
 	err = ovl_file_fd(node, caller->may_wait, &fd);
 	if (err)
 		return err;
-	err = ovl_node_reread_fd(node, ovl_fd_num(fd), &change->before);
+	err = ovl_node_reread_fd(node, ovl_fd_num(fd), false, &change->before);
 	change->has_before = !err;
 	if (!err && count)
 		err = strip_setid(fs, caller, ovl_fd_num(fd), &change->before);
@@ -198,7 +198,7 @@ static ssize_t write_upper(struct ovl *fs, const struct ovl_caller *caller,
 		if (err)
 			n = err;
 	}
-	err = ovl_node_reread_fd(node, ovl_fd_num(fd), &change->after);
+	err = ovl_node_reread_fd(node, ovl_fd_num(fd), false, &change->after);
 	change->has_after = !err;
 	ovl_fd_unref(node->tree->fds, fd);
 	return n;

@@ -223,7 +223,8 @@ int ovl_dir_before_change(struct ovl_node *dir, enum ovl_cache cache,
 	return 0;
 }
 
-int ovl_node_reread_fd(struct ovl_node *node, int fd, struct ovl_attr *attr)
+int ovl_node_reread_fd(struct ovl_node *node, int fd, bool changing,
+                       struct ovl_attr *attr)
 {
 	uint64_t begun = ovl_now();
 	struct ovl_real real;
@@ -231,7 +232,7 @@ int ovl_node_reread_fd(struct ovl_node *node, int fd, struct ovl_attr *attr)
 
 	err = look_by_fd(node, fd, &real);
 	if (!err)
-		take_over(node, &real, begun, false, attr);
+		take_over(node, &real, begun, changing, attr);
 	return err;
 }
 
@@ -280,13 +281,14 @@ static int reread_acl(struct ovl_node *node, enum ovl_acl_kind kind,
 	struct ovl_kept_acl *kept = kept_acl(node, kind);
 	uint64_t begun = ovl_now();
 	struct ovl_acl *old = NULL;
-	int fd, err;
+	struct ovl_self self;
+	int err;
 
-	fd = ovl_node_open_path(node);
-	if (fd < 0)
-		return fd;
-	err = ovl_acl_load(node->layer, fd, kind, acl);
-	close(fd);
+	err = ovl_self_open(node, &self);
+	if (err)
+		return err;
+	err = ovl_acl_load(node->layer, self.num, kind, acl);
+	ovl_self_close(&self);
 	if (err)
 		return err;
 	pthread_mutex_lock(&node->lock);

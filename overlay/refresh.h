@@ -41,6 +41,13 @@ int ovl_node_reread(struct ovl_node *node, bool changing,
                     struct ovl_attr *attr);
 
 /*
+ * The same by way of an open descriptor of the object; a directory's parts are not
+ * looked at.
+ */
+int ovl_node_reread_fd(struct ovl_node *node, int fd, bool changing,
+                       struct ovl_attr *attr);
+
+/*
  * The upper directory, whose `change` is held, is about to be changed by the
  * server: how it is before, as trusted as `cache` says. What others have changed
  * is counted here (stamp.h), lest it be taken for ours. Errors as above. Blocks.
@@ -54,8 +61,5 @@ int ovl_dir_before_change(struct ovl_node *dir, enum ovl_cache cache,
  */
 void ovl_node_adopt(struct ovl_node *node, const struct ovl_real *real,
                     uint64_t begun);
-
-/* The same as ovl_node_reread by way of an open descriptor of the object. */
-int ovl_node_reread_fd(struct ovl_node *node, int fd, struct ovl_attr *attr);
 
 #endif

@@ -208,7 +208,7 @@ START_TEST(link_counts_are_what_a_client_needs)
 	ck_assert_int_eq(ovl_node_reread(node, false, &attr), 0);
 	ck_assert_uint_eq(attr.nlink, 2);
 	fd = tree_open("up/a", O_RDONLY);
-	ck_assert_int_eq(ovl_node_reread_fd(node, fd, &attr), 0);
+	ck_assert_int_eq(ovl_node_reread_fd(node, fd, false, &attr), 0);
 	ck_assert_uint_eq(attr.nlink, 2);
 	close(fd);
 	ovl_node_unref(node);
@@ -221,7 +221,7 @@ START_TEST(an_open_descriptor_tells_as_much)
 	int fd = tree_open("up/file", O_RDONLY);
 	struct ovl_attr attr;
 
-	ck_assert_int_eq(ovl_node_reread_fd(node, fd, &attr), 0);
+	ck_assert_int_eq(ovl_node_reread_fd(node, fd, false, &attr), 0);
 	ck_assert_uint_eq(attr.mode & 07777, 0600);
 	ck_assert_uint_eq(attr.fileid, node->id.fileid);
 	ck_assert_uint_eq(mode_of(node, OVL_CACHE_ALWAYS), 0600);
