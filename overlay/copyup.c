@@ -25,42 +25,61 @@
 
 /* ---- making the copy ------------------------------------------------------------ */
 
-/* Whether the copy may be one of the attributes alone. */
-static bool wants_metacopy(const struct ovl *fs, const struct ovl_node *node,
-                           const struct ovl_attr *attr, uint64_t size)
+/* A copy in the work directory, on its way to its place. */
+struct copy {
+	char tmp[OVL_TMPNAME_SIZE]; /* its name there */
+	int fd;                     /* as ovl_copy_object gives it, or -1 */
+	struct ovl_real real;       /* how it looks there */
+	bool metacopy;
+};
+
+/* What is copied; of a file with its data, unless it may stay where it is. */
+struct source {
+	struct ovl_self self;
+	struct ovl_data data;
+	bool has_data;
+};
+
+/* The data first: by its descriptor the attributes can be had as well. */
+static int open_source(struct ovl *fs, struct ovl_node *node, uint64_t size,
+                       struct source *source)
 {
-	return fs->metacopy && size == OVL_COPYUP_ATTRS &&
-	       S_ISREG(node->type) && attr->size > 0;
+	int err = 0;
+
+	source->has_data = S_ISREG(node->type) &&
+	                   !(fs->metacopy && size == OVL_COPYUP_ATTRS);
+	if (source->has_data)
+		err = ovl_data_open(node, true, &source->data);
+	if (err)
+		return err;
+	err = ovl_self_open(node, &source->self);
+	if (err && source->has_data)
+		ovl_data_close(&source->data);
+	return err;
 }
 
-/* Copy the object, with its data unless `metacopy`. */
-static int copy_object(struct ovl_node *node, const struct ovl_attr *attr,
-                       uint64_t size, bool metacopy,
-                       struct ovl_copying *copying, const char *tmp, int *fd)
+static void close_source(struct source *source)
 {
-	const bool has_data = S_ISREG(node->type) && !metacopy;
+	ovl_self_close(&source->self);
+	if (source->has_data)
+		ovl_data_close(&source->data);
+}
+
+static int copy_object(struct ovl *fs, const struct source *source,
+                       const struct ovl_attr *attr, uint64_t size,
+                       struct ovl_copying *copying, struct copy *copy)
+{
 	struct ovl_copy_watch watch = {
 		.step = ovl_copying_step,
 		.arg = copying,
 	};
-	struct ovl *fs = copying->fs;
-	int work = ovl_workdir_tmp(fs->workdir);
-	struct ovl_data data;
-	struct ovl_self self;
 	int err;
 
-	err = ovl_self_open(node, &self);
-	if (err)
-		return err;
-	err = has_data ? ovl_data_open(node, true, &data) : 0;
-	if (!err) {
-		err = ovl_copy_object(&fs->upper, self.num,
-		                      has_data ? ovl_fd_num(data.fd) : -1, attr,
-		                      work, tmp, size, false, &watch, fd);
-		if (has_data)
-			ovl_data_close(&data);
-	}
-	ovl_self_close(&self);
+	err = ovl_copy_object(&fs->upper, source->self.num,
+	                      source->has_data ? ovl_fd_num(source->data.fd)
+	                                       : -1,
+	                      attr, ovl_workdir_tmp(fs->workdir), copy->tmp,
+	                      size, false, &watch, &copy->fd);
 	atomic_fetch_add(&fs->copied_bytes, watch.copied);
 	return err;
 }
@@ -108,49 +127,70 @@ static int add_to_index(struct ovl *fs, struct ovl_node *node, int fd)
 	return err;
 }
 
-/*
- * The copy in the work directory, complete with its origin. `real` is how it
- * looks there.
- */
-static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
-                     struct ovl_copying *copying, const char *tmp,
-                     struct ovl_real *real, bool *metacopy)
+/* Mark it, and make sure that it can take its place: `attr` is the original's. */
+static int finish(struct ovl *fs, struct ovl_node *node,
+                  const struct ovl_attr *attr, struct copy *copy)
 {
-	struct ovl_attr attr;
-	int fd = -1, err;
+	struct ovl_real *real = &copy->real;
 	bool indexed;
+	int err = 0;
 
-	*real = (struct ovl_real){ 0 };
-	err = ovl_node_reread(node, false, &attr);
-	if (err)
-		return err;
-	*metacopy = wants_metacopy(fs, node, &attr, size);
-	/* What is cut shows as soon as the copy does. */
-	if (S_ISREG(node->type) && size < attr.size && !*metacopy)
-		clock_gettime(CLOCK_REALTIME_COARSE, &attr.mtime);
-	err = copy_object(node, &attr, size, *metacopy, copying, tmp, &fd);
-	if (err)
-		return err;
-	if (*metacopy)
-		err = ovl_xattr_set_metacopy(&fs->upper, fd);
+	if (copy->metacopy)
+		err = ovl_xattr_set_metacopy(&fs->upper, copy->fd);
 	if (!err)
-		err = ovl_layer_look(&fs->upper, fd, "", real);
+		err = ovl_layer_look(&fs->upper, copy->fd, "", real);
 	if (!err)
-		err = mark_copy(fs, node, fd, real, attr.nlink, &indexed);
+		err = mark_copy(fs, node, copy->fd, real, attr->nlink,
+		                &indexed);
 	if (!err)
-		err = flush_copy(fs, node, fd,
-		                 S_ISREG(node->type) && !*metacopy &&
-		                         attr.size > 0);
+		err = flush_copy(fs, node, copy->fd,
+		                 S_ISREG(node->type) && !copy->metacopy &&
+		                         attr->size > 0);
 	if (!err && indexed)
-		err = add_to_index(fs, node, fd);
+		err = add_to_index(fs, node, copy->fd);
+	if (err)
+		return err;
 	/* The marks have moved the ctime. */
-	if (!err && indexed)
-		err = ovl_links_look(&fs->upper, fd, "", real);
-	else if (!err)
-		err = ovl_layer_look(&fs->upper, fd, "", real);
-	close(fd);
+	return indexed ? ovl_links_look(&fs->upper, copy->fd, "", real)
+	               : ovl_layer_look_again(&fs->upper, copy->fd,
+	                                      real->generation, real);
+}
+
+static void discard_copy(struct ovl *fs, struct copy *copy)
+{
+	ovl_upper_discard(fs, copy->tmp, &copy->real);
+	if (copy->fd >= 0)
+		close(copy->fd);
+}
+
+/* The copy, complete with its origin. */
+static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
+                     struct ovl_copying *copying, struct copy *copy)
+{
+	struct source source;
+	struct ovl_attr attr;
+	int err;
+
+	*copy = (struct copy){ .fd = -1 };
+	ovl_workdir_name(fs->workdir, copy->tmp);
+	err = open_source(fs, node, size, &source);
 	if (err)
-		ovl_upper_discard(fs, tmp, real);
+		return err;
+	err = ovl_node_reread_fd(node, source.self.num, false, &attr);
+	if (!err) {
+		copy->metacopy = S_ISREG(node->type) && !source.has_data &&
+		                 attr.size > 0;
+		/* What is cut shows as soon as the copy does. */
+		if (source.has_data && size < attr.size)
+			clock_gettime(CLOCK_REALTIME_COARSE, &attr.mtime);
+		err = copy_object(fs, &source, &attr, size, copying, copy);
+	}
+	close_source(&source);
+	if (err)
+		return err;
+	err = finish(fs, node, &attr, copy);
+	if (err)
+		discard_copy(fs, copy);
 	return err;
 }
 
@@ -158,8 +198,9 @@ static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
 
 static struct ovl_node *add_node(struct ovl *fs, struct ovl_node *node,
                                  struct ovl_node *dir, const char *name,
-                                 const struct ovl_real *real, bool metacopy)
+                                 const struct copy *copy)
 {
+	const struct ovl_real *real = &copy->real;
 	struct ovl_part part = { .layer = &fs->upper,
 		                 .ino = real->ino,
 		                 .generation = real->generation };
@@ -175,7 +216,7 @@ static struct ovl_node *add_node(struct ovl *fs, struct ovl_node *node,
 		.copied_up = true,
 	};
 
-	if (metacopy) {
+	if (copy->metacopy) {
 		spec.metacopy = true;
 		spec.lower = node;
 		spec.data_used = ovl_node_used(node);
@@ -212,9 +253,9 @@ static int move_into_place(struct ovl *fs, const char *tmp, int dirfd,
  * `placed`, the copy is there to stay, whatever fails then.
  */
 static int put_in_place(struct ovl *fs, struct ovl_node *node,
-                        struct ovl_node *dir, const char *name, const char *tmp,
-                        const struct ovl_real *real, bool metacopy,
-                        bool *placed, struct ovl_node **upper)
+                        struct ovl_node *dir, const char *name,
+                        const struct copy *copy, bool *placed,
+                        struct ovl_node **upper)
 {
 	struct ovl_node *fresh;
 	struct ovl_attr dir_attr;
@@ -228,14 +269,14 @@ static int put_in_place(struct ovl *fs, struct ovl_node *node,
 		err = ovl_dir_fd(dir, 0, true, &fd);
 	if (err)
 		return err;
-	err = move_into_place(fs, tmp, ovl_fd_num(fd), name);
+	err = move_into_place(fs, copy->tmp, ovl_fd_num(fd), name);
 	*placed = !err;
 	if (err)
 		goto out;
 	put_back_times(ovl_fd_num(fd), &dir_attr);
 	ovl_dir_note(dir, name, node->id.fileid, IFTODT(node->type));
 	ovl_node_reread(dir, true, NULL);
-	fresh = add_node(fs, node, dir, name, real, metacopy);
+	fresh = add_node(fs, node, dir, name, copy);
 	if (!fresh)
 		err = -ENOMEM;
 	else
@@ -286,25 +327,38 @@ static int settle(struct ovl *fs, const struct job *what,
 	return ovl_flush_place(fs, upper);
 }
 
-/* The copy `tmp` is put into place, and nobody is kept waiting for the flush. */
+/* Who writes to the copy next has it open. */
+static void keep_open(struct ovl_node *upper, struct copy *copy)
+{
+	struct ovl_fd *fd;
+
+	fd = ovl_fdslot_fill(upper->tree->fds, &upper->fd, copy->fd, true);
+	if (fd)
+		ovl_fd_unref(upper->tree->fds, fd);
+	copy->fd = -1;
+}
+
+/* The copy is put into place, and nobody is kept waiting for the flush. */
 static int install(struct ovl *fs, const struct job *what, struct ovl_node *dir,
-                   const char *name, const char *tmp,
-                   const struct ovl_real *real, bool metacopy,
-                   struct ovl_node **upper)
+                   const char *name, struct copy *copy, struct ovl_node **upper)
 {
 	struct ovl_node *fresh = NULL;
 	bool placed = false;
 	int err;
 
 	pthread_mutex_lock(&dir->dir->change);
-	err = put_in_place(fs, what->node, dir, name, tmp, real, metacopy,
-	                   &placed, &fresh);
+	err = put_in_place(fs, what->node, dir, name, copy, &placed, &fresh);
 	pthread_mutex_unlock(&dir->dir->change);
-	if (!placed)
-		ovl_upper_discard(fs, tmp, real);
-	if (err)
+	if (!placed) {
+		discard_copy(fs, copy);
 		return err;
-	err = settle(fs, what, fresh);
+	}
+	if (fresh && S_ISREG(fresh->type))
+		keep_open(fresh, copy);
+	else
+		close(copy->fd);
+	if (!err)
+		err = settle(fs, what, fresh);
 	if (err)
 		ovl_node_unref(fresh);
 	else
@@ -312,13 +366,12 @@ static int install(struct ovl *fs, const struct job *what, struct ovl_node *dir,
 	return err;
 }
 
-static int copy(struct ovl *fs, const struct job *what,
-                struct ovl_copying *copying, struct ovl_node **upper)
+static int copy_up(struct ovl *fs, const struct job *what,
+                   struct ovl_copying *copying, struct ovl_node **upper)
 {
-	char name[NAME_MAX + 1], tmp[OVL_TMPNAME_SIZE];
-	struct ovl_real real;
+	char name[NAME_MAX + 1];
 	struct ovl_node *dir;
-	bool metacopy;
+	struct copy copy;
 	int err;
 
 	err = upper_place(fs, what, &dir, name);
@@ -326,11 +379,9 @@ static int copy(struct ovl *fs, const struct job *what,
 		return err;
 	copying->dir = dir;
 	copying->name = name;
-	ovl_workdir_name(fs->workdir, tmp);
-	err = make_copy(fs, what->node, what->size, copying, tmp, &real,
-	                &metacopy);
+	err = make_copy(fs, what->node, what->size, copying, &copy);
 	if (!err)
-		err = install(fs, what, dir, name, tmp, &real, metacopy, upper);
+		err = install(fs, what, dir, name, &copy, upper);
 	if (!err)
 		atomic_fetch_add(&fs->copyups, 1);
 	ovl_node_unref(dir);
@@ -371,7 +422,7 @@ static int copy_once(struct ovl *fs, const struct job *what,
 	/* Somebody else may have done it by now. */
 	err = ovl_find_over(fs, node, true, &over);
 	if (!err && !over->tree->upper) {
-		err = copy(fs, what, &copying, upper);
+		err = copy_up(fs, what, &copying, upper);
 		ovl_node_unref(over);
 	} else if (!err) {
 		if (what->size != OVL_COPYUP_ATTRS)
