@@ -226,6 +226,7 @@ static struct ovl_node *add_node(struct ovl *fs, struct ovl_node *node,
 		spec.extra_links = ovl_upper_links_below(node);
 		spec.parts = &part;
 		spec.nparts = 1;
+		spec.empty = true;
 	}
 	return ovl_tree_add(&fs->tree, &spec);
 }

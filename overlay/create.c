@@ -281,6 +281,7 @@ static struct ovl_node *add_node(struct ovl_edit *edit, const char *name,
 		.seen = ovl_node_shapes(edit->dir, NULL),
 		.parts = &part,
 		.nparts = S_ISDIR(real->attr.mode) ? 1 : 0,
+		.empty = S_ISDIR(real->attr.mode),
 	};
 
 	return ovl_tree_add(&edit->fs->tree, &spec);

@@ -14,9 +14,6 @@
 #include "overlay/overlay.h"
 #include "overlay/stamp.h"
 
-/* Ties of upper names begin behind those of lower names (see names.h). */
-#define UPPER_FIRST_TIE 8
-
 /* ---- descriptors ---------------------------------------------------------- */
 
 /* A path may have led elsewhere meanwhile: only that very directory will do. */
@@ -322,8 +319,7 @@ int ovl_dir_load(struct ovl_node *dir)
 
 	if (dir->dir->names) /* changes only while `change` is held */
 		return 0;
-	loading.names = ovl_names_new(ovl_names_hash, dir->tree->cookie_key,
-	                              upper ? UPPER_FIRST_TIE : 0);
+	loading.names = ovl_tree_new_names(dir->tree);
 	if (!loading.names)
 		return -ENOMEM;
 	err = load_parts(&loading);

@@ -153,6 +153,22 @@ static int part_init(struct ovl_part *part, const struct ovl_part *spec)
 	return part->redirect ? 0 : -ENOMEM;
 }
 
+/* Its names are known: there are none, but for what others put there at once. */
+static int set_empty(struct ovl_node *node)
+{
+	struct ovl_dir *dir = node->dir;
+
+	dir->names = ovl_tree_new_names(node->tree);
+	if (!dir->names)
+		return -ENOMEM;
+	dir->young = true;
+	dir->loaded = ovl_now();
+	for (unsigned i = 0; i < dir->nparts; i++)
+		atomic_store(&dir->parts[i].marks, false);
+	ovl_node_count_names(node);
+	return 0;
+}
+
 static int add_dir(struct ovl_node *node, const struct ovl_node_spec *spec)
 {
 	struct ovl_dir *dir;
@@ -166,7 +182,7 @@ static int add_dir(struct ovl_node *node, const struct ovl_node_spec *spec)
 	for (unsigned i = 0; i < spec->nparts && !err; i++)
 		err = part_init(&dir->parts[i], &spec->parts[i]);
 	node->dir = dir;
-	return err;
+	return !err && spec->empty ? set_empty(node) : err;
 }
 
 /* What takes memory of its own. 0 or -ENOMEM. */

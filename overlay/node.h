@@ -146,6 +146,7 @@ struct ovl_node_spec {
 	uint64_t data_used;
 	uint32_t extra_links;
 	bool copied_up; /* just now */
+	bool empty;     /* a directory that has just been made */
 	bool indexed;   /* `parent` and `name` are only where it was seen */
 	bool open_ended;
 	unsigned seen; /* ovl_node_shapes, from before it was looked for */

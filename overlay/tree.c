@@ -18,6 +18,8 @@
 #define MAP_LEAST ((size_t)256 << 10)
 /* Nodes forgotten from a shard before the next one has its turn. */
 #define SHARD_SHARE 4
+/* Ties of upper names begin behind those of lower names (see names.h). */
+#define UPPER_FIRST_TIE 8
 
 /* ---- shards: hashing and the clock ------------------------------------ */
 
@@ -301,6 +303,12 @@ void ovl_tree_tell_huge(struct ovl_tree *tree, struct ovl_node *dir)
 	             "the names of %s alone take %zu bytes, which is more than "
 	             "the bound on memory",
 	             path_of(dir, path, path + sizeof(path) - 1), bytes);
+}
+
+struct ovl_names *ovl_tree_new_names(const struct ovl_tree *tree)
+{
+	return ovl_names_new(ovl_names_hash, tree->cookie_key,
+	                     tree->upper ? UPPER_FIRST_TIE : 0);
 }
 
 void ovl_tree_move_begin(struct ovl_tree *tree)

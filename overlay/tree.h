@@ -107,6 +107,9 @@ void ovl_tree_forget(struct ovl_tree *tree, struct ovl_node *node);
 void ovl_tree_charge(struct ovl_tree *tree, size_t weight, size_t bytes);
 void ovl_tree_discharge(struct ovl_tree *tree, size_t weight, size_t bytes);
 
+/* A directory's names, of which there are none yet. NULL: no memory. */
+struct ovl_names *ovl_tree_new_names(const struct ovl_tree *tree);
+
 /* The names of this directory count for so much from now on. */
 void ovl_tree_charge_names(struct ovl_tree *tree, struct ovl_dir *dir,
                            size_t weight, size_t bytes);
