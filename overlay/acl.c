@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
+#include "overlay/fdcall.h"
 #include "overlay/layer.h"
-#include "overlay/xattr.h"
 
 /* What most ACLs fit into. */
 #define SMALL_SIZE 512
@@ -204,7 +204,7 @@ bool ovl_acl_supported(int fd)
 	       errno != EOPNOTSUPP;
 }
 
-static int load_big(const char *path, const char *name, struct ovl_acl **acl)
+static int load_big(int fd, const char *name, struct ovl_acl **acl)
 {
 	void *value = malloc(XATTR_SIZE_MAX);
 	ssize_t len;
@@ -212,8 +212,8 @@ static int load_big(const char *path, const char *name, struct ovl_acl **acl)
 
 	if (!value)
 		return -ENOMEM;
-	len = getxattr(path, name, value, XATTR_SIZE_MAX);
-	err = len < 0 ? -errno : ovl_acl_parse(value, len, acl);
+	len = ovl_fd_get_xattr(fd, name, value, XATTR_SIZE_MAX);
+	err = len < 0 ? (int)len : ovl_acl_parse(value, len, acl);
 	free(value);
 	return err;
 }
@@ -221,20 +221,20 @@ static int load_big(const char *path, const char *name, struct ovl_acl **acl)
 int ovl_acl_load(const struct ovl_layer *layer, int fd, enum ovl_acl_kind kind,
                  struct ovl_acl **acl)
 {
-	char path[OVL_FD_PATH_SIZE], value[SMALL_SIZE];
+	char value[SMALL_SIZE];
 	struct ovl_acl *read = NULL;
 	ssize_t len;
 	int err = 0;
 
 	if (layer->has_acls) {
-		ovl_fd_path(fd, path);
-		len = getxattr(path, xattr_names[kind], value, sizeof(value));
+		len = ovl_fd_get_xattr(fd, xattr_names[kind], value,
+		                       sizeof(value));
 		if (len >= 0)
 			err = ovl_acl_parse(value, len, &read);
-		else if (errno == ERANGE)
-			err = load_big(path, xattr_names[kind], &read);
+		else if (len == -ERANGE)
+			err = load_big(fd, xattr_names[kind], &read);
 		else
-			err = -errno;
+			err = (int)len;
 	}
 	if (err && err != -ENODATA && err != -EOPNOTSUPP)
 		return err;
@@ -250,9 +250,8 @@ int ovl_acl_store(const struct ovl_layer *layer, int fd, enum ovl_acl_kind kind,
                   const struct ovl_acl *acl)
 {
 	size_t size = ovl_acl_size(acl);
-	char path[OVL_FD_PATH_SIZE];
 	void *value;
-	int err = 0;
+	int err;
 
 	if (!layer->has_acls)
 		return -EOPNOTSUPP;
@@ -260,9 +259,7 @@ int ovl_acl_store(const struct ovl_layer *layer, int fd, enum ovl_acl_kind kind,
 	if (!value)
 		return -ENOMEM;
 	ovl_acl_encode(acl, value);
-	ovl_fd_path(fd, path);
-	if (setxattr(path, xattr_names[kind], value, size, 0) < 0)
-		err = -errno;
+	err = ovl_fd_set_xattr(fd, xattr_names[kind], value, size);
 	free(value);
 	return err;
 }

@@ -14,13 +14,13 @@
 #include "overlay/copyup.h"
 #include "overlay/dir.h"
 #include "overlay/edit.h"
+#include "overlay/fdcall.h"
 #include "overlay/file.h"
 #include "overlay/find.h"
 #include "overlay/flush.h"
 #include "overlay/may.h"
 #include "overlay/override.h"
 #include "overlay/refresh.h"
-#include "overlay/xattr.h"
 
 int ovl_getattr(struct ovl *fs, const struct ovl_caller *caller,
                 struct ovl_node *node, struct ovl_attr *attr)
@@ -58,16 +58,14 @@ static struct timespec time_to_set(enum ovl_settime how,
 	return time;
 }
 
-static int set_on_disk(int fd, const char *path, const struct ovl_setattr *set)
+static int set_on_disk(int fd, const struct ovl_setattr *set)
 {
 	if ((set->has_uid || set->has_gid) &&
 	    fchownat(fd, "", set->has_uid ? set->uid : (uid_t)-1,
 	             set->has_gid ? set->gid : (gid_t)-1, AT_EMPTY_PATH))
 		return -errno;
 	/* After the owner, whose change takes setuid and setgid away. */
-	if (set->has_mode && chmod(path, set->mode & 07777))
-		return -errno;
-	return 0;
+	return set->has_mode ? ovl_fd_chmod(fd, set->mode & 07777) : 0;
 }
 
 /* What is not set stays, whatever others set meanwhile. */
@@ -103,21 +101,17 @@ int ovl_attrs_apply(struct ovl *fs, int fd, const struct ovl_setattr *set)
 		time_to_set(set->set_atime, &set->atime),
 		time_to_set(set->set_mtime, &set->mtime),
 	};
-	char path[OVL_FD_PATH_SIZE];
 	int err = 0;
 
-	ovl_fd_path(fd, path);
 	if (!fs->upper.userxattr)
-		err = set_on_disk(fd, path, set);
+		err = set_on_disk(fd, set);
 	else if (set->has_uid || set->has_gid || set->has_mode)
 		err = set_in_override(fs, fd, set);
 	if (err)
 		return err;
-	if ((set->set_atime != OVL_TIME_KEEP ||
-	     set->set_mtime != OVL_TIME_KEEP) &&
-	    utimensat(AT_FDCWD, path, times, 0))
-		return -errno;
-	return 0;
+	if (set->set_atime == OVL_TIME_KEEP && set->set_mtime == OVL_TIME_KEEP)
+		return 0;
+	return ovl_fd_utimens(fd, times);
 }
 
 static int set_size(struct ovl *fs, struct ovl_node *node, uint64_t size)

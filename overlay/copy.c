@@ -14,6 +14,7 @@
 
 #include "overlay/beneath.h"
 #include "overlay/copydata.h"
+#include "overlay/fdcall.h"
 #include "overlay/override.h"
 #include "overlay/xattr.h"
 
@@ -81,13 +82,14 @@ static int make_object(const struct ovl_layer *layer, int fd,
 /* ---- extended attributes ------------------------------------------------ */
 
 /* The names, each terminated, to be freed; their length or -errno. */
-static ssize_t list_xattrs(const char *path, char **names)
+static ssize_t list_xattrs(int fd, char **names)
 {
 	char *buffer = malloc(XATTR_LIST_MAX);
-	ssize_t len = buffer ? listxattr(path, buffer, XATTR_LIST_MAX) : -1;
+	ssize_t len = -ENOMEM;
 
+	if (buffer)
+		len = ovl_fd_list_xattrs(fd, buffer, XATTR_LIST_MAX);
 	if (len <= 0) {
-		len = !buffer ? -ENOMEM : len < 0 ? -errno : 0;
 		free(buffer);
 		return len == -EOPNOTSUPP ? 0 : len;
 	}
@@ -108,16 +110,13 @@ static bool is_acl(const char *name)
 	return strncmp(name, "system.posix_acl_", 17) == 0;
 }
 
-static int copy_xattr(const char *from, const char *to, const char *name,
-                      void *value)
+static int copy_xattr(int from, int to, const char *name, void *value)
 {
-	ssize_t len = getxattr(from, name, value, XATTR_SIZE_MAX);
-	int err = 0;
+	ssize_t len = ovl_fd_get_xattr(from, name, value, XATTR_SIZE_MAX);
+	int err = len < 0 ? (int)len : 0;
 
-	if (len >= 0 && len <= XATTR_SIZE_MAX)
-		len = setxattr(to, name, value, (size_t)len, 0);
-	if (len < 0)
-		err = -errno;
+	if (!err)
+		err = ovl_fd_set_xattr(to, name, value, (size_t)len);
 	/* Gone meanwhile, or not of this filesystem. */
 	if (err == -ENODATA || (err == -EOPNOTSUPP && !is_acl(name)))
 		return 0;
@@ -126,7 +125,7 @@ static int copy_xattr(const char *from, const char *to, const char *name,
 	return err;
 }
 
-static int copy_xattrs(const char *from, const char *to)
+static int copy_xattrs(int from, int to)
 {
 	char *names = NULL;
 	void *value = NULL;
@@ -172,22 +171,15 @@ static int copy_attributes(const struct ovl_layer *layer, int from, int to,
                            const struct ovl_attr *attr)
 {
 	const struct timespec times[2] = { attr->atime, attr->mtime };
-	char from_path[OVL_FD_PATH_SIZE], to_path[OVL_FD_PATH_SIZE];
-	int err;
+	int err = layer->userxattr ? 0 : copy_owner(to, attr);
 
-	ovl_fd_path(from, from_path);
-	ovl_fd_path(to, to_path);
-	err = layer->userxattr ? 0 : copy_owner(to, attr);
 	if (!err)
-		err = copy_xattrs(from_path, to_path);
+		err = copy_xattrs(from, to);
 	if (!err && layer->userxattr)
 		err = ovl_override_set(layer, to, attr);
-	else if (!err && !S_ISLNK(attr->mode) &&
-	         chmod(to_path, attr->mode & 07777) < 0)
-		err = -errno;
-	if (!err && utimensat(AT_FDCWD, to_path, times, 0) < 0)
-		err = -errno;
-	return err;
+	else if (!err && !S_ISLNK(attr->mode))
+		err = ovl_fd_chmod(to, attr->mode & 07777);
+	return err ? err : ovl_fd_utimens(to, times);
 }
 
 /* ---- the whole ---------------------------------------------------------- */

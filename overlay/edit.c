@@ -13,12 +13,12 @@
 
 #include "overlay/copyup.h"
 #include "overlay/dir.h"
+#include "overlay/fdcall.h"
 #include "overlay/file.h"
 #include "overlay/find.h"
 #include "overlay/flush.h"
 #include "overlay/links.h"
 #include "overlay/refresh.h"
-#include "overlay/xattr.h"
 
 struct ovl_change *ovl_change_start(struct ovl_change *change,
                                     struct ovl_change *unasked)

@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 #include "overlay/dir.h"
+#include "overlay/fdcall.h"
 #include "overlay/file.h"
 #include "overlay/overlay.h"
 #include "overlay/sync.h"
-#include "overlay/xattr.h"
 
 static void fail_verifier(struct ovl *fs, int err)
 {

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "overlay/xattr.h"
+#include "overlay/fdcall.h"
 
 struct ovl_index {
 	int dir;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "overlay/fdcall.h"
 #include "overlay/standin.h"
 #include "overlay/xattr.h"
 
@@ -116,14 +117,6 @@ static mode_t mode_below(mode_t type, uint32_t mode)
 	       (S_ISDIR(type) ? S_IXUSR : 0);
 }
 
-static int set_mode(int fd, mode_t mode)
-{
-	char path[OVL_FD_PATH_SIZE];
-
-	ovl_fd_path(fd, path);
-	return chmod(path, mode) ? -errno : 0;
-}
-
 static int set_value(const struct ovl_layer *layer, int fd,
                      const struct ovl_real *real, const struct ovl_attr *attr)
 {
@@ -156,11 +149,11 @@ int ovl_override_set(const struct ovl_layer *layer, int fd,
 	mode = mode_below(real.type, attr->mode);
 	/* The user of the host may have closed it, to himself as well. */
 	if (mode != on_disk)
-		err = set_mode(fd, mode);
+		err = ovl_fd_chmod(fd, mode);
 	if (err)
 		return err;
 	err = set_value(layer, fd, &real, attr);
 	if (err && mode != on_disk)
-		set_mode(fd, on_disk);
+		ovl_fd_chmod(fd, on_disk);
 	return err;
 }

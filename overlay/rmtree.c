@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "overlay/beneath.h"
-#include "overlay/xattr.h"
+#include "overlay/fdcall.h"
 
 /*
  * A directory is emptied without descending more than one level: a directory
@@ -42,15 +42,13 @@ static int remove_one(int at, const char *name)
  */
 static int make_accessible(int at, const char *name)
 {
-	char path[OVL_FD_PATH_SIZE];
 	int fd = ovl_open_beneath(at, name, O_PATH | O_DIRECTORY, 0, false);
 	int err;
 
 	if (fd < 0)
 		return fd;
-	ovl_fd_path(fd, path);
-	if (chmod(path, 0700) < 0) {
-		err = -errno;
+	err = ovl_fd_chmod(fd, 0700);
+	if (err) {
 		close(fd);
 		return err;
 	}

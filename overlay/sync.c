@@ -6,7 +6,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "overlay/xattr.h"
+#include "overlay/fdcall.h"
 
 static int sync_once(int fd, enum ovl_sync_what what)
 {

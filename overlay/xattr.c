@@ -13,6 +13,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "overlay/fdcall.h"
 #include "overlay/standin.h"
 
 #define TRUSTED "trusted."
@@ -36,11 +37,6 @@ struct origin_value {
 static const unsigned char origin_magic[8] = "veneer\0\1";
 
 /* ---- raw access --------------------------------------------------------- */
-
-void ovl_fd_path(int fd, char path[OVL_FD_PATH_SIZE])
-{
-	snprintf(path, OVL_FD_PATH_SIZE, "/proc/self/fd/%d", fd);
-}
 
 static void make_full(const struct ovl_layer *layer, const char *name,
                       char full[FULL_NAME_SIZE])
@@ -67,32 +63,29 @@ static int as_none(int err, bool userxattr)
 ssize_t ovl_xattr_get(const struct ovl_layer *layer, int fd, const char *name,
                       void *value, size_t size)
 {
-	char path[OVL_FD_PATH_SIZE], full[FULL_NAME_SIZE];
+	char full[FULL_NAME_SIZE];
 	ssize_t len;
 
-	ovl_fd_path(fd, path);
 	make_full(layer, name, full);
-	len = getxattr(path, full, value, size);
-	return len < 0 ? as_none(-errno, layer->userxattr) : len;
+	len = ovl_fd_get_xattr(fd, full, value, size);
+	return len < 0 ? as_none((int)len, layer->userxattr) : len;
 }
 
 int ovl_xattr_set(const struct ovl_layer *layer, int fd, const char *name,
                   const void *value, size_t size)
 {
-	char path[OVL_FD_PATH_SIZE], full[FULL_NAME_SIZE];
+	char full[FULL_NAME_SIZE];
 
-	ovl_fd_path(fd, path);
 	make_full(layer, name, full);
-	return setxattr(path, full, value, size, 0) < 0 ? -errno : 0;
+	return ovl_fd_set_xattr(fd, full, value, size);
 }
 
 int ovl_xattr_remove(const struct ovl_layer *layer, int fd, const char *name)
 {
-	char path[OVL_FD_PATH_SIZE], full[FULL_NAME_SIZE];
+	char full[FULL_NAME_SIZE];
 
-	ovl_fd_path(fd, path);
 	make_full(layer, name, full);
-	return removexattr(path, full) < 0 ? -errno : 0;
+	return ovl_fd_remove_xattr(fd, full);
 }
 
 /* Whether a stand-in has the attributes of what looks like that. */

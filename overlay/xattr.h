@@ -26,13 +26,6 @@
 #define OVL_XATTR_VERIFIER "overlay.veneer.verifier"
 
 /*
- * The path by which the open object itself, a symlink too, is reached where a
- * system call takes no descriptor, or not one by O_PATH.
- */
-#define OVL_FD_PATH_SIZE 32
-void ovl_fd_path(int fd, char path[OVL_FD_PATH_SIZE]);
-
-/*
  * Raw access, by the name after the namespace. The length or -errno: -ENODATA
  * (none), -ERANGE (over `size`). -EOPNOTSUPP and, for user.* of what is no file
  * or directory, or closed by its mode, -EPERM and -EACCES count as -ENODATA when

@@ -184,6 +184,8 @@ WRAP(FAULT_LOOK, ssize_t, listxattr,
 WRAP(FAULT_LOOK, ssize_t, fgetxattr,
      (int fd, const char *name, void *value, size_t size),
      (fd, name, value, size))
+WRAP(FAULT_LOOK, ssize_t, flistxattr, (int fd, char *list, size_t size),
+     (fd, list, size))
 WRAP(FAULT_LOOK, int, fstatvfs, (int fd, struct statvfs *st), (fd, st))
 WRAP(FAULT_LOOK, int, fstatfs, (int fd, struct statfs *st), (fd, st))
 
@@ -237,6 +239,10 @@ WRAP(FAULT_FILL, int, setxattr,
      (path, name, value, size, flags))
 WRAP(FAULT_FILL, int, removexattr, (const char *path, const char *name),
      (path, name))
+WRAP(FAULT_FILL, int, fsetxattr,
+     (int fd, const char *name, const void *value, size_t size, int flags),
+     (fd, name, value, size, flags))
+WRAP(FAULT_FILL, int, fremovexattr, (int fd, const char *name), (fd, name))
 WRAP(FAULT_FILL, int, fallocate, (int fd, int mode, off_t offset, off_t size),
      (fd, mode, offset, size))
 

@@ -37,8 +37,8 @@ int __real_mknodat(int, const char *, mode_t, dev_t);
 int __wrap_mknodat(int, const char *, mode_t, dev_t);
 int __real_renameat2(int, const char *, int, const char *, unsigned);
 int __wrap_renameat2(int, const char *, int, const char *, unsigned);
-int __real_setxattr(const char *, const char *, const void *, size_t, int);
-int __wrap_setxattr(const char *, const char *, const void *, size_t, int);
+int __real_ovl_fd_set_xattr(int, const char *, const void *, size_t);
+int __wrap_ovl_fd_set_xattr(int, const char *, const void *, size_t);
 int __real_unlinkat(int, const char *, int);
 int __wrap_unlinkat(int, const char *, int);
 
@@ -63,11 +63,11 @@ int __wrap_renameat2(int from, const char *from_name, int to,
 	               : __real_renameat2(from, from_name, to, to_name, flags);
 }
 
-int __wrap_setxattr(const char *path, const char *name, const void *value,
-                    size_t size, int flags)
+int __wrap_ovl_fd_set_xattr(int fd, const char *name, const void *value,
+                            size_t size)
 {
-	return count_call() ? -1
-	                    : __real_setxattr(path, name, value, size, flags);
+	return count_call() ? -errno
+	                    : __real_ovl_fd_set_xattr(fd, name, value, size);
 }
 
 int __wrap_unlinkat(int dir, const char *name, int flags)

@@ -21,10 +21,10 @@ static unsigned asked;
 
 int __real_fstatat(int dir, const char *name, struct stat *st, int flags);
 int __wrap_fstatat(int dir, const char *name, struct stat *st, int flags);
-ssize_t __real_getxattr(const char *path, const char *name, void *value,
-                        size_t size);
-ssize_t __wrap_getxattr(const char *path, const char *name, void *value,
-                        size_t size);
+ssize_t __real_ovl_fd_get_xattr(int fd, const char *name, void *value,
+                                size_t size);
+ssize_t __wrap_ovl_fd_get_xattr(int fd, const char *name, void *value,
+                                size_t size);
 
 int __wrap_fstatat(int dir, const char *name, struct stat *st, int flags)
 {
@@ -32,11 +32,11 @@ int __wrap_fstatat(int dir, const char *name, struct stat *st, int flags)
 	return __real_fstatat(dir, name, st, flags);
 }
 
-ssize_t __wrap_getxattr(const char *path, const char *name, void *value,
-                        size_t size)
+ssize_t __wrap_ovl_fd_get_xattr(int fd, const char *name, void *value,
+                                size_t size)
 {
 	asked++;
-	return __real_getxattr(path, name, value, size);
+	return __real_ovl_fd_get_xattr(fd, name, value, size);
 }
 
 /* ---- what shows ------------------------------------------------------------- */

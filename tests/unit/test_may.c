@@ -20,17 +20,17 @@
 static unsigned reads;
 static const char *instead;
 
-ssize_t __real_getxattr(const char *path, const char *name, void *value,
-                        size_t size);
+ssize_t __real_ovl_fd_get_xattr(int fd, const char *name, void *value,
+                                size_t size);
 
-ssize_t __wrap_getxattr(const char *path, const char *name, void *value,
-                        size_t size)
+ssize_t __wrap_ovl_fd_get_xattr(int fd, const char *name, void *value,
+                                size_t size)
 {
 	if (strcmp(name, ACLS_ACCESS))
-		return __real_getxattr(path, name, value, size);
+		return __real_ovl_fd_get_xattr(fd, name, value, size);
 	reads++;
 	if (!instead)
-		return __real_getxattr(path, name, value, size);
+		return __real_ovl_fd_get_xattr(fd, name, value, size);
 	memcpy(value, instead, strlen(instead));
 	return strlen(instead);
 }
