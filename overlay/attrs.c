@@ -226,6 +226,13 @@ static bool is_guarded(const struct timespec *guard,
 	                 guard->tv_nsec != attr->ctime.tv_nsec);
 }
 
+/* What is cut off takes its time to be given back, on any filesystem. */
+static bool is_quick(const struct ovl *fs, const struct ovl_node *node,
+                     const struct ovl_setattr *set)
+{
+	return node->tree->upper && !set->has_size && ovl_flush_never_waits(fs);
+}
+
 /* Those of an upper file change with each write; a lower one has none. */
 static int look_before(struct ovl *fs, struct ovl_node *node,
                        struct ovl_attr *attr)
@@ -244,7 +251,7 @@ int ovl_setattr(struct ovl *fs, const struct ovl_caller *caller,
 	int err;
 
 	change = ovl_change_start(change, &unasked);
-	if (!caller->may_wait)
+	if (!caller->may_wait && !is_quick(fs, node, set))
 		return -EAGAIN;
 	err = look_before(fs, node, &change->before);
 	change->has_before = !err;

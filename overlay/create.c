@@ -321,8 +321,10 @@ static int check_add(struct ovl *fs, const struct ovl_caller *caller,
 static int check_dir(struct ovl *fs, const struct ovl_caller *caller,
                      struct ovl_node *dir, const char *name)
 {
-	if (!caller->may_wait)
-		return -EAGAIN;
+	int err = ovl_edit_may_begin(fs, caller, dir);
+
+	if (err)
+		return err;
 	if (!dir->dir)
 		return -ENOTDIR;
 	if (strlen(name) > NAME_MAX)
@@ -365,17 +367,18 @@ static int make(struct ovl *fs, const struct ovl_caller *caller,
 	if (err)
 		return err;
 	/* What is there already says EEXIST even where nothing may be made. */
-	err = ovl_find_child(fs, dir, name, true, &found);
+	err = ovl_find_child(fs, dir, name, caller->may_wait, &found);
 	if (err == -ENOENT)
 		err = check_add(fs, caller, dir);
 	if (!err && !found)
 		err = check_type(caller, making);
 	if (!err && !found)
-		err = ovl_edit_open(&edit, fs, dir, change);
+		err = ovl_edit_open(&edit, fs, dir, caller->may_wait, change);
 	if (!err && !found)
 		err = ovl_edit_lock(&edit);
 	if (!err && !found) {
-		err = ovl_find_child(fs, edit.dir, name, true, &found);
+		err = ovl_find_child(fs, edit.dir, name, caller->may_wait,
+		                     &found);
 		if (err == -ENOENT)
 			err = make_in_place(&edit, caller, name, making,
 			                    &fresh);
@@ -454,7 +457,7 @@ int ovl_create(struct ovl *fs, const struct ovl_caller *caller,
 	err = make(fs, caller, dir, name, &making, node, &existing, change);
 	if (!existing)
 		return err;
-	ovl_change_none(fs, dir, change);
+	ovl_change_none(fs, dir, caller->may_wait, change);
 	if (how == OVL_UNCHECKED)
 		err = take_existing(fs, caller, existing, set);
 	else if (exclusive)
@@ -464,7 +467,7 @@ int ovl_create(struct ovl *fs, const struct ovl_caller *caller,
 		return err;
 	}
 	/* It may have been copied up by the cut. */
-	err = ovl_find_over(fs, existing, true, node);
+	err = ovl_find_over(fs, existing, caller->may_wait, node);
 	ovl_node_unref(existing);
 	return err;
 }
@@ -523,6 +526,8 @@ int ovl_link(struct ovl *fs, const struct ovl_caller *caller,
 	int err;
 
 	change = ovl_change_start(change, &unasked);
+	if (!caller->may_wait)
+		return -EAGAIN;
 	err = check_dir(fs, caller, dir, name);
 	if (!err)
 		err = ovl_find_child(fs, dir, name, true, &found);
@@ -537,7 +542,7 @@ int ovl_link(struct ovl *fs, const struct ovl_caller *caller,
 	if (!err)
 		err = ovl_metacopy_redirect(fs, upper);
 	if (!err)
-		err = ovl_edit_open(&edit, fs, dir, change);
+		err = ovl_edit_open(&edit, fs, dir, true, change);
 	if (!err)
 		err = ovl_edit_lock(&edit);
 	if (!err) {

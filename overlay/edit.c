@@ -29,17 +29,25 @@ struct ovl_change *ovl_change_start(struct ovl_change *change,
 	return change;
 }
 
-void ovl_change_none(struct ovl *fs, struct ovl_node *dir,
+void ovl_change_none(struct ovl *fs, struct ovl_node *dir, bool may_wait,
                      struct ovl_change *change)
 {
-	if (ovl_node_attr(dir, fs->cache, true, &change->before))
+	if (ovl_node_attr(dir, fs->cache, may_wait, &change->before))
 		return;
 	change->after = change->before;
 	change->has_before = change->has_after = true;
 }
 
+int ovl_edit_may_begin(struct ovl *fs, const struct ovl_caller *caller,
+                       const struct ovl_node *dir)
+{
+	if (caller->may_wait)
+		return 0;
+	return dir->tree->upper && ovl_flush_never_waits(fs) ? 0 : -EAGAIN;
+}
+
 int ovl_edit_open(struct ovl_edit *edit, struct ovl *fs, struct ovl_node *dir,
-                  struct ovl_change *change)
+                  bool may_wait, struct ovl_change *change)
 {
 	struct ovl_node *upper;
 	struct ovl_fd *fd;
@@ -58,7 +66,21 @@ int ovl_edit_open(struct ovl_edit *edit, struct ovl *fs, struct ovl_node *dir,
 	edit->fd = fd;
 	edit->change = ovl_change_start(change, &edit->unasked);
 	edit->made = -1;
+	edit->may_wait = may_wait;
 	edit->locked = false;
+	return 0;
+}
+
+/* All names that a change may need to know, lest it wait for them halfway. */
+static int read_names_in(struct ovl_edit *edit)
+{
+	struct ovl_node *dir = edit->dir;
+
+	if (edit->may_wait)
+		return ovl_dir_load(dir);
+	if (!ovl_dir_is_read_in(dir) ||
+	    (dir->lower && !ovl_dir_is_read_in(dir->lower)))
+		return -EAGAIN;
 	return 0;
 }
 
@@ -67,16 +89,17 @@ int ovl_edit_lock(struct ovl_edit *edit)
 	struct ovl_node *dir = edit->dir;
 	int err;
 
-	pthread_mutex_lock(&dir->dir->change);
+	if (edit->may_wait)
+		pthread_mutex_lock(&dir->dir->change);
+	else if (pthread_mutex_trylock(&dir->dir->change))
+		return -EAGAIN;
 	edit->locked = true;
 	if (dir->dir->dead)
 		return -ESTALE;
 	err = ovl_dir_before_change(dir, edit->fs->cache,
 	                            &edit->change->before);
 	edit->change->has_before = !err;
-	if (!err)
-		err = ovl_dir_load(dir);
-	return err;
+	return err ? err : read_names_in(edit);
 }
 
 void ovl_edit_unlock(struct ovl_edit *edit)

@@ -16,6 +16,7 @@ struct ovl_edit {
 	struct ovl_change *change;
 	struct ovl_change unasked; /* where the caller wants none */
 	int made;                  /* the new object, to be flushed; or -1 */
+	bool may_wait;
 	bool locked;
 };
 
@@ -33,15 +34,23 @@ struct ovl_change *ovl_change_start(struct ovl_change *change,
  * The call leaves the directory as it is: say so, lest the client think that
  * somebody else has changed it.
  */
-void ovl_change_none(struct ovl *fs, struct ovl_node *dir,
+void ovl_change_none(struct ovl *fs, struct ovl_node *dir, bool may_wait,
                      struct ovl_change *change);
+
+/*
+ * Whether the names of `dir` can be changed right now by a caller that may not
+ * wait: where the upper needs no disk, for as long as others do not hold them up.
+ * Else such a caller gets -EAGAIN here, or from the two below.
+ */
+int ovl_edit_may_begin(struct ovl *fs, const struct ovl_caller *caller,
+                       const struct ovl_node *dir);
 
 /*
  * Copy the directory up, if need be, and open it. `change` may be NULL; it hears
  * of the directory's attributes. On failure there is nothing to release.
  */
 int ovl_edit_open(struct ovl_edit *edit, struct ovl *fs, struct ovl_node *dir,
-                  struct ovl_change *change);
+                  bool may_wait, struct ovl_change *change);
 
 /* -ESTALE: it has been removed. The names are read in. */
 int ovl_edit_lock(struct ovl_edit *edit);

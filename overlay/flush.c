@@ -42,6 +42,11 @@ bool ovl_flush_is_for_all(const struct ovl *fs)
 	return fs->sync != OVL_SYNC || fs->batch.way == OVL_BATCH_IN_ORDER;
 }
 
+bool ovl_flush_never_waits(const struct ovl *fs)
+{
+	return fs->sync != OVL_SYNC && fs->upper.never_waits;
+}
+
 /* Whether order on disk has to be brought about by flushes. */
 static bool needs_order(const struct ovl *fs)
 {

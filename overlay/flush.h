@@ -26,6 +26,9 @@ int ovl_flush_changes(struct ovl *fs, const int *fds, unsigned n);
  */
 bool ovl_flush_is_for_all(const struct ovl *fs);
 
+/* Whether no change of the upper waits for a disk, its flush included. */
+bool ovl_flush_never_waits(const struct ovl *fs);
+
 /*
  * But with `volatile`: what is open as `fd` must not reach the disk after the change
  * that comes next. A no-op where the filesystem logs in order. Not for data. 0 or

@@ -47,10 +47,10 @@ struct ovl_layer {
 	bool true_d_ino;  /* getdents tells the same inode numbers as statx */
 	/* An upper's with userxattr, borrowed; else NULL. */
 	struct ovl_standins *standins;
+	uint32_t server_uid, server_gid; /* an upper's: whose new objects are */
 	/* What the server's user has on disk without an override shows these. */
 	bool has_host_uid, has_host_gid;
 	uint32_t host_uid, host_gid;
-	uint32_t server_uid, server_gid;
 };
 
 /* What stands at a name in a layer. */

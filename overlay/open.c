@@ -271,8 +271,6 @@ static int open_standins(struct opening *o)
 	fs->upper.has_host_gid = o->config->has_host_gid;
 	fs->upper.host_uid = o->config->host_uid;
 	fs->upper.host_gid = o->config->host_gid;
-	fs->upper.server_uid = geteuid();
-	fs->upper.server_gid = getegid();
 	return 0;
 }
 
@@ -293,6 +291,8 @@ static int open_workdir(struct opening *o)
 	}
 	if (err)
 		return say(o, err, "workdir", path);
+	o->fs->upper.server_uid = geteuid();
+	o->fs->upper.server_gid = getegid();
 	ovl_batch_init(&o->fs->batch, ovl_workdir_marker(o->fs->workdir),
 	               ovl_flush_heard, o->fs);
 	err = check_xattrs(o);

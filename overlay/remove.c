@@ -20,6 +20,9 @@
 #include "overlay/remove.h"
 #include "overlay/whiteout.h"
 
+/* What a file may have for its bytes to be given back without delay. */
+#define QUICK_BYTES (1 << 20)
+
 /* ---- emptiness -------------------------------------------------------------- */
 
 /* Whether all names of the upper directory are whiteouts; it is locked. */
@@ -219,6 +222,19 @@ static int check_remove(struct ovl *fs, const struct ovl_caller *caller,
 	return err;
 }
 
+/* Whether it goes in no time, even without a wait for a disk. 0 or -EAGAIN. */
+static int check_quick(struct ovl *fs, struct ovl_node *victim)
+{
+	struct ovl_attr attr;
+
+	if (!victim->tree->upper || victim->dir || victim->indexed)
+		return -EAGAIN;
+	if (ovl_node_attr(victim, fs->cache, false, &attr) ||
+	    attr.used > QUICK_BYTES)
+		return -EAGAIN;
+	return 0;
+}
+
 static int check_empty(struct ovl_node *dir)
 {
 	int err;
@@ -239,9 +255,12 @@ static int take_name(struct ovl *fs, const struct ovl_caller *caller,
 	int err;
 
 	change = ovl_change_start(change, &unasked);
-	if (!caller->may_wait)
-		return -EAGAIN;
+	err = ovl_edit_may_begin(fs, caller, dir);
+	if (err)
+		return err;
 	err = ovl_lookup(fs, caller, dir, name, &victim);
+	if (!err && !caller->may_wait)
+		err = check_quick(fs, victim);
 	if (!err)
 		err = check_remove(fs, caller, dir, victim, directory);
 	if (!err && directory)
@@ -249,15 +268,18 @@ static int take_name(struct ovl *fs, const struct ovl_caller *caller,
 	if (!err)
 		err = ovl_edit_keep_count(fs, dir, name, victim);
 	if (!err)
-		err = ovl_edit_open(&edit, fs, dir, change);
+		err = ovl_edit_open(&edit, fs, dir, caller->may_wait, change);
 	if (!err)
 		err = ovl_edit_lock(&edit);
 	if (!err) {
 		/* Another may have the name by now, or it an upper part. */
 		ovl_node_unref(victim);
 		victim = NULL;
-		err = ovl_find_child(fs, edit.dir, name, true, &victim);
+		err = ovl_find_child(fs, edit.dir, name, caller->may_wait,
+		                     &victim);
 	}
+	if (!err && !caller->may_wait)
+		err = check_quick(fs, victim);
 	if (!err)
 		err = check_remove(fs, caller, edit.dir, victim, directory);
 	if (!err)

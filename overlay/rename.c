@@ -410,11 +410,11 @@ static int open_edits(struct renaming *r, struct ovl_node *from,
 		err = ovl_edit_keep_count(r->fs, to, r->to_name, r->target);
 	if (err)
 		return err;
-	err = ovl_edit_open(&r->from, r->fs, from, from_change);
+	err = ovl_edit_open(&r->from, r->fs, from, true, from_change);
 	if (err || from->id.fileid == to->id.fileid)
 		return err;
 	r->into = &r->to;
-	return ovl_edit_open(&r->to, r->fs, to, to_change);
+	return ovl_edit_open(&r->to, r->fs, to, true, to_change);
 }
 
 static int find_both(struct renaming *r, struct ovl_node *from,
@@ -450,8 +450,8 @@ int ovl_rename(struct ovl *fs, const struct ovl_caller *caller,
 		return -EAGAIN;
 	err = find_both(&r, from, to);
 	if (!err && is_one_object(&r)) {
-		ovl_change_none(fs, from, from_change);
-		ovl_change_none(fs, to, to_change);
+		ovl_change_none(fs, from, true, from_change);
+		ovl_change_none(fs, to, true, to_change);
 		goto out;
 	}
 	if (err)

@@ -23,7 +23,7 @@ static int step(void)
 	struct ovl_node *dir = get("");
 
 	victim = get("dir");
-	ck_assert_int_eq(ovl_edit_open(&edit, fs, dir, &change), 0);
+	ck_assert_int_eq(ovl_edit_open(&edit, fs, dir, true, &change), 0);
 	ovl_node_unref(dir);
 	ck_assert_int_eq(ovl_edit_lock(&edit), 0);
 	pthread_mutex_lock(&victim->dir->change);

@@ -16,7 +16,7 @@ static void begin(const char *path)
 {
 	struct ovl_node *dir = get(path);
 
-	ck_assert_int_eq(ovl_edit_open(&edit, fs, dir, &change), 0);
+	ck_assert_int_eq(ovl_edit_open(&edit, fs, dir, true, &change), 0);
 	ovl_node_unref(dir);
 	ck_assert_int_eq(ovl_edit_lock(&edit), 0);
 }
@@ -85,7 +85,7 @@ START_TEST(a_removed_directory_is_stale)
 	tree_mkdir("up/dir");
 	stage_open();
 	dir = get("dir");
-	ck_assert_int_eq(ovl_edit_open(&edit, fs, dir, NULL), 0);
+	ck_assert_int_eq(ovl_edit_open(&edit, fs, dir, true, NULL), 0);
 	ck_assert_int_eq(remove_dir("", "dir"), 0);
 	ck_assert_int_eq(ovl_edit_lock(&edit), -ESTALE);
 	ck_assert_int_eq(ovl_edit_release(&edit, -ESTALE), -ESTALE);
