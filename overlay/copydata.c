@@ -154,6 +154,9 @@ static int copy_ranges(struct copying *job)
 	uint64_t begin, end = 0;
 	int err = 0;
 
+	/* First the size: a hole at the end has nothing else that made it. */
+	if (ftruncate(job->to, (off_t)job->size) < 0)
+		return -errno;
 	while (!err && end < job->size && next_data(job, end, &begin, &end))
 		err = copy_range(job, begin, end);
 	return err;
@@ -163,12 +166,9 @@ static int copy_ranges(struct copying *job)
  * Blocks shared with the original cost neither time nor space. But all are shared
  * at first: a file that was cut before would show what it has lost.
  */
-static bool clone_data(struct copying *job, uint64_t full)
+static bool clone_data(struct copying *job, uint64_t full, uint64_t there)
 {
-	struct stat st;
-
-	if (fstat(job->to, &st) < 0 ||
-	    (st.st_size > 0 && (uint64_t)st.st_size < full))
+	if (there > 0 && there < full)
 		return false;
 	if (ioctl(job->to, FICLONE, job->from) < 0)
 		return false;
@@ -183,6 +183,13 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+/* One that it has: such a file has no hole. */
+static bool is_one_block(const struct stat *st)
+{
+	return st->st_size <= st->st_blksize &&
+	       st->st_blocks * 512 >= st->st_size;
+}
+
 int ovl_copy_data(int from, int to, uint64_t size, struct ovl_copy_watch *watch)
 {
 	struct copying job = {
@@ -191,19 +198,19 @@ int ovl_copy_data(int from, int to, uint64_t size, struct ovl_copy_watch *watch)
 		.watch = watch,
 		.by_kernel = true,
 	};
-	struct stat st;
+	struct stat st, there;
 	int err;
 
-	if (fstat(from, &st) < 0)
+	if (fstat(from, &st) < 0 || fstat(to, &there) < 0)
 		return -errno;
 	job.size = least(size, (uint64_t)st.st_size);
 	job.data = least(job.size, (uint64_t)st.st_blocks * 512);
-	if (job.size == 0 || clone_data(&job, (uint64_t)st.st_size))
+	if (job.size == 0 ||
+	    clone_data(&job, (uint64_t)st.st_size, (uint64_t)there.st_size))
 		return 0;
-	/* First the size: a hole at the end has nothing else that made it. */
-	if (ftruncate(to, (off_t)job.size) < 0)
-		return -errno;
-	err = copy_ranges(&job);
+	err = is_one_block(&st) && there.st_size == 0
+	              ? copy_range(&job, 0, job.size)
+	              : copy_ranges(&job);
 	free(job.buffer);
 	return err;
 }
