@@ -14,6 +14,23 @@
 
 #define CALLS_DATA (1 << 20) /* the most that a call can end with */
 
+#define NFS 100003
+#define MOUNT 100005
+
+enum proc {
+	PROC_NULL = 0,
+	PROC_GETATTR = 1,
+	PROC_SETATTR = 2,
+	PROC_LOOKUP = 3,
+	PROC_ACCESS = 4,
+	PROC_READ = 6,
+	PROC_WRITE = 7,
+	PROC_CREATE = 8,
+	PROC_MKDIR = 9,
+	PROC_REMOVE = 12,
+	PROC_READDIRPLUS = 17,
+};
+
 struct handle {
 	uint32_t len;
 	unsigned char bytes[64];

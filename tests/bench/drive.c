@@ -247,7 +247,7 @@ static void receive(struct run *run, struct line *line)
 
 /* ---- all of them ---------------------------------------------------------------- */
 
-static double cpu_of(pid_t pid)
+double drive_cpu(pid_t pid)
 {
 	char path[64], text[1024], *p;
 	unsigned long user, system;
@@ -309,11 +309,30 @@ static void do_all(struct run *run, struct pollfd *fds)
 	}
 }
 
+double drive_clock(void)
+{
+	return (double)now() / 1e3;
+}
+
 static int compare(const void *a, const void *b)
 {
 	const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
 
 	return x < y ? -1 : x > y;
+}
+
+static void count_latencies(const uint64_t *times, size_t n,
+                            size_t latencies[LATENCIES])
+{
+	unsigned bucket = 0;
+
+	memset(latencies, 0, LATENCIES * sizeof(*latencies));
+	for (size_t i = 0; i < n; i++) { /* they are in order */
+		while (bucket + 1 < LATENCIES && times[i] >= UINT64_C(1000)
+		                                                     << bucket)
+			bucket++;
+		latencies[bucket]++;
+	}
 }
 
 struct figures drive(const struct target *target, const struct calls *calls,
@@ -326,20 +345,28 @@ struct figures drive(const struct target *target, const struct calls *calls,
 	struct pollfd *fds;
 	uint64_t start;
 	double cpu;
+	int *idle;
 
+	idle = get_memory(target->idle + 1, sizeof(*idle));
+	for (unsigned i = 0; i < target->idle; i++)
+		idle[i] = drive_connect(target->nfs_port);
 	fds = get_memory(target->connections, sizeof(*fds));
 	run.lines = get_memory(target->connections, sizeof(*run.lines));
 	run.times = get_memory(calls->n, sizeof(*run.times));
 	run.in_flight = get_memory(calls->n, sizeof(*run.in_flight));
 	begin_lines(&run, fds);
-	cpu = cpu_of(target->pid);
+	cpu = drive_cpu(target->pid);
 	start = now();
 	do_all(&run, fds);
 	figures.wall = (double)(now() - start) / 1e3 / (double)calls->n;
-	figures.cpu = (cpu_of(target->pid) - cpu) / (double)calls->n;
+	figures.cpu = (drive_cpu(target->pid) - cpu) / (double)calls->n;
 	qsort(run.times, calls->n, sizeof(*run.times), compare);
 	figures.median = (double)run.times[calls->n / 2] / 1e3;
 	figures.p99 = (double)run.times[calls->n - 1 - calls->n / 100] / 1e3;
+	count_latencies(run.times, calls->n, figures.latencies);
+	for (unsigned i = 0; i < target->idle; i++)
+		close(idle[i]);
+	free(idle);
 	for (unsigned i = 0; i < target->connections; i++) {
 		close(run.lines[i].fd);
 		free(run.lines[i].input);

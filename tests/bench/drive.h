@@ -17,13 +17,22 @@ struct target {
 	uint16_t nfs_port, mount_port; /* on 127.0.0.1 */
 	pid_t pid;                     /* the server's process; 0: not known */
 	unsigned connections;
+	unsigned idle;  /* further ones, on which nothing happens */
 	unsigned depth; /* calls in flight on each */
 };
+
+/* Latencies by powers of two: [i] counts those below 2 to the i microseconds. */
+#define LATENCIES 32
 
 struct figures {
 	double cpu, wall;   /* microseconds a call */
 	double median, p99; /* latency, microseconds */
+	size_t latencies[LATENCIES];
 };
+
+/* What has been used so far, in microseconds: by the server, and by the clock. */
+double drive_cpu(pid_t pid);
+double drive_clock(void);
 
 /* A connection to that port; the program ends where there is none. */
 int drive_connect(uint16_t port);

@@ -2,96 +2,18 @@
 
 #include "tests/bench/operation.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define NFS 100003
-#define MOUNT 100005
-#define RESULTS (2 << 20)
-#define FATTR_BYTES 84
+#include "tests/bench/listing.h"
+#include "tests/bench/results.h"
+
 #define LARGE (64u << 20) /* the file of that name */
 #define SMALL_FILES 100
-#define PAGE 65536 /* of a listing */
-
-enum proc {
-	PROC_NULL = 0,
-	PROC_GETATTR = 1,
-	PROC_SETATTR = 2,
-	PROC_LOOKUP = 3,
-	PROC_ACCESS = 4,
-	PROC_READ = 6,
-	PROC_WRITE = 7,
-	PROC_CREATE = 8,
-	PROC_MKDIR = 9,
-	PROC_REMOVE = 12,
-	PROC_READDIRPLUS = 17,
-};
-
-/* ---- results, by hand --------------------------------------------------------- */
-
-struct results {
-	unsigned char bytes[RESULTS];
-	size_t len, at;
-};
-
-static void fail(const char *what)
-{
-	fprintf(stderr, "load: %s\n", what);
-	exit(1);
-}
-
-static uint32_t take(struct results *results)
-{
-	uint32_t word;
-
-	if (results->at + sizeof(word) > results->len)
-		fail("results are cut short");
-	memcpy(&word, results->bytes + results->at, sizeof(word));
-	results->at += sizeof(word);
-	return ntohl(word);
-}
-
-static uint64_t take64(struct results *results)
-{
-	uint64_t high = take(results);
-
-	return high << 32 | take(results);
-}
-
-static void pass(struct results *results, uint32_t len)
-{
-	results->at += (len + 3) & ~3u;
-	if (results->at > results->len)
-		fail("results are cut short");
-}
-
-static struct handle take_handle(struct results *results)
-{
-	struct handle handle = { .len = take(results) };
-	size_t at = results->at;
-
-	if (handle.len > sizeof(handle.bytes))
-		fail("a handle that is too long");
-	pass(results, handle.len);
-	memcpy(handle.bytes, results->bytes + at, handle.len);
-	return handle;
-}
 
 /* ---- what is not measured ------------------------------------------------------ */
-
-static struct results *ask(int fd, struct calls *calls)
-{
-	static struct results results;
-
-	calls_end(calls);
-	results.len = drive_one(fd, calls, results.bytes, RESULTS);
-	results.at = 0;
-	calls_release(calls);
-	return &results;
-}
 
 void bench_mount(struct bench *bench)
 {
@@ -101,10 +23,10 @@ void bench_mount(struct bench *bench)
 
 	calls_begin(&calls, MOUNT, 1);
 	calls_put_name(&calls, bench->export_path);
-	results = ask(fd, &calls);
-	if (take(results))
-		fail("the export cannot be mounted");
-	bench->root = take_handle(results);
+	results = results_ask(fd, &calls);
+	if (results_take(results))
+		bench_fail("the export cannot be mounted");
+	bench->root = results_take_handle(results);
 	close(fd);
 	bench->fd = drive_connect(bench->target.nfs_port);
 }
@@ -118,12 +40,12 @@ static struct handle look_up(struct bench *bench, const struct handle *dir,
 	calls_begin(&calls, NFS, PROC_LOOKUP);
 	calls_put_handle(&calls, dir);
 	calls_put_name(&calls, name);
-	results = ask(bench->fd, &calls);
-	if (take(results)) {
+	results = results_ask(bench->fd, &calls);
+	if (results_take(results)) {
 		fprintf(stderr, "load: %s: ", name);
-		fail("there is no such name");
+		bench_fail("there is no such name");
 	}
-	return take_handle(results);
+	return results_take_handle(results);
 }
 
 /* Attributes that leave all as it is, but for the mode. */
@@ -146,8 +68,8 @@ static struct handle make_dir(struct bench *bench, const char *name)
 	calls_put_handle(&calls, &bench->root);
 	calls_put_name(&calls, full);
 	put_mode(&calls, 0755);
-	if (take(ask(bench->fd, &calls)))
-		fail("a directory cannot be made");
+	if (results_take(results_ask(bench->fd, &calls)))
+		bench_fail("a directory cannot be made");
 	return look_up(bench, &bench->root, full);
 }
 
@@ -274,84 +196,46 @@ static uint64_t prepare_read_large(struct bench *bench, struct calls *calls,
 	return n;
 }
 
-struct page {
-	uint64_t cookie;
-	unsigned char verifier[8];
-};
-
-static void put_readdirplus(struct calls *calls, const struct handle *dir,
-                            const struct page *page)
-{
-	calls_begin(calls, NFS, PROC_READDIRPLUS);
-	calls_put_handle(calls, dir);
-	calls_put64(calls, page->cookie);
-	for (unsigned i = 0; i < 8; i += 4)
-		calls_put(calls, (uint32_t)page->verifier[i] << 24 |
-		                         (uint32_t)page->verifier[i + 1] << 16 |
-		                         (uint32_t)page->verifier[i + 2] << 8 |
-		                         page->verifier[i + 3]);
-	calls_put(calls, PAGE);
-	calls_put(calls, PAGE);
-}
-
-/* The entries of a page: where the next begins. */
-static unsigned take_page(struct results *results, struct page *page, bool *eof)
-{
-	unsigned n = 0;
-
-	if (take(results))
-		fail("a directory cannot be listed");
-	if (take(results))
-		pass(results, FATTR_BYTES);
-	memcpy(page->verifier, results->bytes + results->at, 8);
-	pass(results, 8);
-	while (take(results)) {
-		take64(results); /* the fileid */
-		pass(results, take(results));
-		page->cookie = take64(results);
-		if (take(results))
-			pass(results, FATTR_BYTES);
-		if (take(results))
-			take_handle(results);
-		n++;
-	}
-	*eof = take(results);
-	return n;
-}
-
-/* The pages of the listing, `n` times; what counts is entries. */
 static uint64_t prepare_readdirplus(struct bench *bench, struct calls *calls,
                                     unsigned n)
 {
 	struct handle dir = look_up(bench, &bench->root, "names");
-	struct page pages[4096] = { 0 };
-	struct calls one = { 0 };
-	unsigned npages = 0;
-	uint64_t names = 0;
-	bool eof = false;
 
-	while (!eof && npages + 1 < sizeof(pages) / sizeof(pages[0])) {
-		pages[npages + 1] = pages[npages];
-		put_readdirplus(&one, &dir, &pages[npages]);
-		names += take_page(ask(bench->fd, &one), &pages[npages + 1],
-		                   &eof);
-		npages++;
-	}
-	for (unsigned i = 0; i < n * npages; i++) {
-		put_readdirplus(calls, &dir, &pages[i % npages]);
-		calls_end(calls);
-	}
-	return n * names;
+	return listing_put(bench->fd, &dir, false, calls, n);
+}
+
+/* As find(1) does, but that it knows all replies before it begins. */
+static uint64_t prepare_find(struct bench *bench, struct calls *calls,
+                             unsigned n)
+{
+	return listing_put(bench->fd, &bench->root, true, calls, n);
+}
+
+enum stable { UNSTABLE = 0, FILE_SYNC = 2 };
+
+/* A new file in a new directory. */
+static struct handle make_file(struct bench *bench, const char *name)
+{
+	struct handle dir = make_dir(bench, name);
+	struct calls one = { 0 };
+
+	put_create(&one, &dir, 0);
+	drive(&(struct target){ .nfs_port = bench->target.nfs_port,
+	                        .connections = 1,
+	                        .depth = 1 },
+	      &one, true);
+	calls_release(&one);
+	return look_up(bench, &dir, "name0");
 }
 
 static void put_write(struct calls *calls, const struct handle *file,
-                      uint64_t offset, uint32_t count)
+                      uint64_t offset, uint32_t count, enum stable stable)
 {
 	calls_begin(calls, NFS, PROC_WRITE);
 	calls_put_handle(calls, file);
 	calls_put64(calls, offset);
 	calls_put(calls, count);
-	calls_put(calls, 0); /* UNSTABLE */
+	calls_put(calls, stable);
 	calls_put_data(calls, count);
 	calls_end(calls);
 }
@@ -359,16 +243,42 @@ static void put_write(struct calls *calls, const struct handle *file,
 static uint64_t prepare_write(struct bench *bench, struct calls *calls,
                               unsigned n)
 {
-	struct handle dir = make_dir(bench, "write"), file;
-	struct calls one = { 0 };
+	struct handle file = make_file(bench, "write");
 
-	put_create(&one, &dir, 0);
-	drive(&(struct target){ bench->target.nfs_port, 0, 0, 1, 1 }, &one,
-	      true);
-	calls_release(&one);
-	file = look_up(bench, &dir, "name0");
 	for (unsigned i = 0; i < n; i++)
-		put_write(calls, &file, (uint64_t)(i % 256) << 16, 1 << 16);
+		put_write(calls, &file, (uint64_t)(i % 256) << 16, 1 << 16,
+		          UNSTABLE);
+	return n;
+}
+
+/* Each is on the disk when it is answered. */
+static uint64_t prepare_write_stable(struct bench *bench, struct calls *calls,
+                                     unsigned n)
+{
+	struct handle file = make_file(bench, "stable");
+
+	for (unsigned i = 0; i < n; i++)
+		put_write(calls, &file, (uint64_t)(i % 256) << 12, 1 << 12,
+		          FILE_SYNC);
+	return n;
+}
+
+/* A byte, and the whole file is copied up for it. */
+static uint64_t prepare_write_huge(struct bench *bench, struct calls *calls,
+                                   unsigned n)
+{
+	struct handle file = look_up(bench, &bench->root, "huge");
+
+	for (unsigned i = 0; i < n; i++)
+		put_write(calls, &file, 0, 4, UNSTABLE);
+	return n;
+}
+
+static uint64_t put_creates(struct calls *calls, const struct handle *dir,
+                            unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		put_create(calls, dir, i);
 	return n;
 }
 
@@ -377,9 +287,39 @@ static uint64_t prepare_create(struct bench *bench, struct calls *calls,
 {
 	struct handle dir = make_dir(bench, "create");
 
-	for (unsigned i = 0; i < n; i++)
-		put_create(calls, &dir, i);
+	return put_creates(calls, &dir, n);
+}
+
+/* In the directory that is listed; prepare_remove_in takes them away again. */
+static uint64_t prepare_create_in(struct bench *bench, struct calls *calls,
+                                  unsigned n)
+{
+	struct handle dir = look_up(bench, &bench->root, "names");
+
+	return put_creates(calls, &dir, n);
+}
+
+static uint64_t put_removes(struct calls *calls, const struct handle *dir,
+                            unsigned n)
+{
+	char name[32];
+
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "name%u", i);
+		calls_begin(calls, NFS, PROC_REMOVE);
+		calls_put_handle(calls, dir);
+		calls_put_name(calls, name);
+		calls_end(calls);
+	}
 	return n;
+}
+
+static uint64_t prepare_remove_in(struct bench *bench, struct calls *calls,
+                                  unsigned n)
+{
+	struct handle dir = look_up(bench, &bench->root, "names");
+
+	return put_removes(calls, &dir, n);
 }
 
 static uint64_t prepare_remove(struct bench *bench, struct calls *calls,
@@ -387,20 +327,11 @@ static uint64_t prepare_remove(struct bench *bench, struct calls *calls,
 {
 	struct handle dir = make_dir(bench, "remove");
 	struct calls creates = { 0 };
-	char name[32];
 
-	for (unsigned i = 0; i < n; i++)
-		put_create(&creates, &dir, i);
+	put_creates(&creates, &dir, n);
 	drive(&bench->target, &creates, true);
 	calls_release(&creates);
-	for (unsigned i = 0; i < n; i++) {
-		snprintf(name, sizeof(name), "name%u", i);
-		calls_begin(calls, NFS, PROC_REMOVE);
-		calls_put_handle(calls, &dir);
-		calls_put_name(calls, name);
-		calls_end(calls);
-	}
-	return n;
+	return put_removes(calls, &dir, n);
 }
 
 /* Lower files that no run has touched: each run has a directory of them. */
@@ -428,7 +359,7 @@ static uint64_t prepare_copy_up(struct bench *bench, struct calls *calls,
 
 	for (unsigned i = 0; i < n; i++) {
 		file = numbered(bench, &dir, i);
-		put_write(calls, &file, 0, 4096);
+		put_write(calls, &file, 0, 4096, UNSTABLE);
 	}
 	return n;
 }
@@ -458,9 +389,14 @@ const struct operation operations[] = {
 	{ "readsmall", true, 100000, prepare_read_small },
 	{ "read1m", true, 2000, prepare_read_large },
 	{ "readdirplus", true, 20, prepare_readdirplus },
+	{ "find", true, 1, prepare_find },
 	{ "write64k", true, 10000, prepare_write },
+	{ "writestable", true, 1000, prepare_write_stable },
+	{ "writehuge", true, 1, prepare_write_huge },
 	{ "create", true, 20000, prepare_create },
+	{ "createin", true, 2000, prepare_create_in },
 	{ "remove", true, 20000, prepare_remove },
+	{ "removein", true, 2000, prepare_remove_in },
 	{ "copyup", true, 2000, prepare_copy_up },
 	{ "chmod", true, 2000, prepare_chmod },
 	{ 0 },
