@@ -264,6 +264,16 @@ START_TEST(no_mount_is_entered)
 }
 END_TEST
 
+/* While others on the machine rename something, it may have to be asked again. */
+static int open_cached(const char *path)
+{
+	int fd = -EAGAIN;
+
+	for (unsigned i = 0; i < 1000 && fd == -EAGAIN; i++)
+		fd = ovl_open_beneath(tree, path, O_RDONLY, 0, true);
+	return fd;
+}
+
 START_TEST(what_is_cached_opens_without_waiting)
 {
 	int fd;
@@ -273,14 +283,14 @@ START_TEST(what_is_cached_opens_without_waiting)
 	fd = ovl_open_beneath(tree, "a/b/file", O_RDONLY, 0, true);
 	ck_assert_int_eq(fd, -EAGAIN);
 	ovl_beneath_force_fallback(false);
-	fd = ovl_open_beneath(tree, "a", O_RDONLY, 0, true);
+	fd = open_cached("a");
 	if (fd == -EAGAIN)
 		tree_skip("no RESOLVE_CACHED before Linux 5.12");
 	ck_assert(is_same(fd, tree, "a"));
-	fd = ovl_open_beneath(tree, "a/b/file", O_RDONLY, 0, true);
+	fd = open_cached("a/b/file");
 	ck_assert(is_same(fd, tree, "a/b/file"));
 	/* What it forbids is forbidden at once. */
-	fd = ovl_open_beneath(tree, "a/link/file", O_RDONLY, 0, true);
+	fd = open_cached("a/link/file");
 	ck_assert_int_eq(fd, -ELOOP);
 }
 END_TEST

@@ -19,6 +19,13 @@ static void count_line(void *arg, int level, const char *line)
 	lines++;
 }
 
+/* In memory nothing would be flushed: it is as on a disk. */
+static void open_fs(void)
+{
+	stage_open();
+	fs->upper.never_waits = false;
+}
+
 static uint64_t flushes(void)
 {
 	struct ovl_stats stats;
@@ -64,7 +71,7 @@ START_TEST(sync_flushes_every_change)
 {
 	tree_file("low/lower", "text");
 	stage.sync = OVL_SYNC;
-	stage_open();
+	open_fs();
 	fs->batch.way = _i;
 	change_all(true);
 }
@@ -74,7 +81,7 @@ START_TEST(async_flushes_none_of_them)
 {
 	tree_file("low/lower", ""); /* nothing to copy */
 	stage.sync = OVL_ASYNC;
-	stage_open();
+	open_fs();
 	fs->batch.way = OVL_BATCH_IN_ORDER;
 	change_all(false);
 }
@@ -85,7 +92,7 @@ START_TEST(async_flushes_what_is_copied_up)
 {
 	tree_file("low/lower", "text");
 	stage.sync = OVL_ASYNC;
-	stage_open();
+	open_fs();
 	fs->batch.way = OVL_BATCH_IN_ORDER;
 	write_text("lower", "TEXT");
 	ck_assert_uint_eq(flushes(), 1);
@@ -101,7 +108,7 @@ START_TEST(async_flushes_data_that_are_copied_up_later)
 	tree_file("low/lower", "text");
 	stage.sync = OVL_ASYNC;
 	stage.metacopy = true;
-	stage_open();
+	open_fs();
 	fs->batch.way = OVL_BATCH_IN_ORDER;
 	node = get("lower");
 	ck_assert_int_eq(ovl_setattr(fs, &root, node, &mode, NULL, NULL), 0);
@@ -117,7 +124,7 @@ START_TEST(async_keeps_the_order_where_no_log_does)
 	tree_mkdir("low/dir");
 	tree_file("low/dir/file", "text");
 	stage.sync = OVL_ASYNC;
-	stage_open();
+	open_fs();
 	fs->batch.way = OVL_BATCH_EACH;
 	counted = flushes();
 	/* The mark that says where it goes on below. */
@@ -129,7 +136,7 @@ START_TEST(volatile_flushes_none_of_them)
 {
 	tree_file("low/lower", "text");
 	stage.sync = OVL_VOLATILE;
-	stage_open();
+	open_fs();
 	change_all(false);
 }
 END_TEST
@@ -142,7 +149,7 @@ START_TEST(what_is_owed_is_flushed_once)
 
 	tree_file("up/file", "");
 	stage.sync = OVL_SYNC;
-	stage_open();
+	open_fs();
 	node = get("file");
 	ck_assert_int_eq(ovl_file_fd(node, true, &fd), 0);
 	before = flushes();
@@ -165,7 +172,7 @@ START_TEST(a_descriptor_is_flushed_before_it_is_closed)
 
 	tree_file("up/file", "");
 	stage.sync = OVL_SYNC;
-	stage_open();
+	open_fs();
 	node = get("file");
 	ck_assert_int_eq(ovl_file_fd(node, true, &fd), 0);
 	ovl_flush_owed(fs, fd);
@@ -182,7 +189,7 @@ START_TEST(a_failure_changes_the_verifier_and_is_logged)
 	uint64_t before, verifier;
 
 	stage.log = count_line;
-	stage_open();
+	open_fs();
 	before = flushes();
 	verifier = ovl_write_verifier(fs);
 	lines = 0;
@@ -202,7 +209,7 @@ START_TEST(a_failure_of_any_flush_changes_the_verifier)
 	uint64_t verifier;
 
 	stage.sync = OVL_SYNC;
-	stage_open();
+	open_fs();
 	fs->batch.way = OVL_BATCH_EACH;
 	verifier = ovl_write_verifier(fs);
 	ck_assert_int_eq(ovl_flush_before(fs, -1), -EBADF);
@@ -239,7 +246,7 @@ START_TEST(a_write_is_flushed_as_far_as_was_asked)
 
 	tree_file("up/file", "");
 	stage.sync = OVL_SYNC;
-	stage_open();
+	open_fs();
 	node = get("file");
 	ck_assert_uint_eq(flushes_of_write(node, OVL_UNSTABLE), 0);
 	ck_assert_uint_eq(flushes_of_write(node, OVL_DATA_SYNC), 1);
@@ -258,7 +265,7 @@ START_TEST(but_for_sync_no_write_is_flushed)
 
 	tree_file("up/file", "");
 	stage.sync = _i;
-	stage_open();
+	open_fs();
 	node = get("file");
 	for (int stable = OVL_UNSTABLE; stable <= OVL_FILE_SYNC; stable++)
 		ck_assert_uint_eq(flushes_of_write(node, stable), 0);
@@ -275,7 +282,7 @@ START_TEST(what_is_written_is_stable_when_its_place_is)
 
 	tree_file("up/file", "");
 	stage.sync = OVL_SYNC;
-	stage_open();
+	open_fs();
 	fs->batch.way = _i;
 	node = get("file");
 	ovl_flush_placed(node);
@@ -296,7 +303,7 @@ START_TEST(a_copy_up_for_an_unstable_write_is_flushed)
 	tree_mkdir("low/dir");
 	tree_file("low/dir/file", "lower");
 	stage.sync = OVL_SYNC;
-	stage_open();
+	open_fs();
 	node = get("dir/file");
 	/* Its data, and then all there is of it. */
 	ck_assert_uint_ge(flushes_of_write(node, OVL_UNSTABLE), 2);
