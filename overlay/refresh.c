@@ -124,8 +124,7 @@ static int look_now(struct ovl_node *node, struct ovl_real *real)
 		if (err)
 			return err;
 		err = ovl_layer_look_again(node->layer, ovl_fd_num(fd),
-		                           node->dir->parts[0].generation,
-		                           real);
+		                           node->ino_generation, real);
 		ovl_fd_unref(node->tree->fds, fd);
 		/* It may be open, and removed. */
 		return !err && !real->attr.nlink ? -ESTALE : err;
