@@ -126,8 +126,6 @@ struct ovl_node {
 	atomic_uint refs; /* one of them the tree's own */
 	atomic_bool used;
 	struct ovl_node *hash_next;
-	struct ovl_node *clock_next, *clock_prev;
-	bool hashed;
 };
 
 /* What a node is made of. */

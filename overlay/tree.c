@@ -9,8 +9,8 @@
 #include <syslog.h>
 
 #define FIRST_BUCKETS 64
-/* Nodes looked at, at most, for one to forget; then the bound waits. */
-#define CLOCK_STEPS 64
+/* Buckets looked at, at most, for one to forget; then the bound waits. */
+#define CLOCK_STEPS 128
 /* What the map has of a tree's memory: a part, and no more and no less than
  * that. */
 #define MAP_SHARE 4
@@ -73,43 +73,28 @@ static void shard_grow(struct ovl_shard *shard)
 
 static void shard_insert(struct ovl_shard *shard, struct ovl_node *node)
 {
-	struct ovl_node **bucket, *hand = shard->hand;
+	struct ovl_node **bucket;
 
 	if (shard->count >= shard->nbuckets)
 		shard_grow(shard);
 	bucket = bucket_of(shard, node->id.fileid);
 	node->hash_next = *bucket;
 	*bucket = node;
-	if (hand) {
-		node->clock_next = hand;
-		node->clock_prev = hand->clock_prev;
-		hand->clock_prev->clock_next = node;
-		hand->clock_prev = node;
-	} else {
-		node->clock_next = node->clock_prev = node;
-		shard->hand = node;
-	}
-	node->hashed = true;
 	shard->count++;
 }
 
-static void shard_remove(struct ovl_shard *shard, struct ovl_node *node)
+/* False: it is not in the table. */
+static bool shard_remove(struct ovl_shard *shard, struct ovl_node *node)
 {
 	struct ovl_node **link = bucket_of(shard, node->id.fileid);
 
-	while (*link != node)
+	while (*link && *link != node)
 		link = &(*link)->hash_next;
+	if (!*link)
+		return false;
 	*link = node->hash_next;
-	if (node->clock_next == node) {
-		shard->hand = NULL;
-	} else {
-		node->clock_prev->clock_next = node->clock_next;
-		node->clock_next->clock_prev = node->clock_prev;
-		if (shard->hand == node)
-			shard->hand = node->clock_next;
-	}
-	node->hashed = false;
 	shard->count--;
+	return true;
 }
 
 /* ---- the bound ------------------------------------------------------------ */
@@ -148,9 +133,22 @@ static enum verdict judge(struct ovl_node *node)
 	return FORGET;
 }
 
+/* The first in the bucket that something is to be done about, or NULL. */
+static struct ovl_node *bucket_victim(struct ovl_node *node,
+                                      enum verdict *verdict)
+{
+	for (; node; node = node->hash_next) {
+		*verdict = judge(node);
+		if (*verdict != SPARE)
+			return node;
+	}
+	return NULL;
+}
+
 /*
- * Move the shard's hand over nodes used lately until it meets one to do
- * something about: that one, which the caller then holds, or NULL.
+ * Move the shard's hand over buckets whose nodes were used lately until it meets
+ * one to do something about: that one, which the caller then holds, or NULL. Those
+ * behind it in its bucket wait for the next round.
  */
 static struct ovl_node *shard_victim(struct ovl_shard *shard,
                                      enum verdict *verdict)
@@ -159,12 +157,9 @@ static struct ovl_node *shard_victim(struct ovl_shard *shard,
 
 	*verdict = SPARE;
 	pthread_mutex_lock(&shard->lock);
-	for (unsigned i = 0; i < CLOCK_STEPS && shard->hand; i++) {
-		node = shard->hand;
-		shard->hand = node->clock_next;
-		*verdict = judge(node);
-		if (*verdict != SPARE)
-			break;
+	for (unsigned i = 0; i < CLOCK_STEPS && !node; i++) {
+		shard->hand = (shard->hand + 1) & (shard->nbuckets - 1);
+		node = bucket_victim(shard->buckets[shard->hand], verdict);
 	}
 	if (*verdict == FORGET)
 		shard_remove(shard, node); /* its reference is the caller's */
@@ -385,10 +380,12 @@ void ovl_tree_release(struct ovl_tree *tree)
 	for (size_t i = 0; i < OVL_TREE_SHARDS; i++) {
 		struct ovl_shard *shard = &tree->shards[i];
 
-		while (shard->hand)
-			ovl_tree_forget(tree, shard->hand);
+		for (size_t n = 0; n < shard->nbuckets; n++)
+			while (shard->buckets[n])
+				ovl_tree_forget(tree, shard->buckets[n]);
 		free(shard->buckets);
 		shard->buckets = NULL;
+		shard->nbuckets = 0;
 	}
 	if (tree->fds)
 		ovl_fdcache_free(tree->fds);
@@ -490,9 +487,7 @@ void ovl_tree_forget(struct ovl_tree *tree, struct ovl_node *node)
 	bool held;
 
 	pthread_mutex_lock(&shard->lock);
-	held = node->hashed;
-	if (held)
-		shard_remove(shard, node);
+	held = shard_remove(shard, node);
 	pthread_mutex_unlock(&shard->lock);
 	if (held)
 		ovl_node_unref(node);

@@ -34,7 +34,7 @@ struct ovl_shard {
 	pthread_mutex_t lock;
 	struct ovl_node **buckets;
 	size_t nbuckets, count;
-	struct ovl_node *hand; /* where the search for what to forget goes on */
+	size_t hand; /* the bucket where the search for what to forget goes on */
 };
 
 struct ovl_tree {
