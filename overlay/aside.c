@@ -71,9 +71,9 @@ static void come_back(struct ovl_edit *edit, struct ovl_node *dir,
 		/* From now on it is the copy: another, and not merged. */
 		dir->dir->dead = true;
 		ovl_edit_unlinked(edit, dir, name, 1);
-		pthread_mutex_lock(&edit->dir->lock);
+		ovl_node_lock(edit->dir);
 		ovl_node_set_names(edit->dir, NULL);
-		pthread_mutex_unlock(&edit->dir->lock);
+		ovl_node_unlock(edit->dir);
 	}
 	ovl_edit_keep_times(edit);
 }

@@ -327,10 +327,10 @@ int ovl_dir_load(struct ovl_node *dir)
 		goto failed;
 	if (!upper)
 		strip_whiteouts(loading.names);
-	pthread_mutex_lock(&dir->lock);
+	ovl_node_lock(dir);
 	ovl_node_set_names(dir, loading.names);
 	ovl_stamp_names(dir);
-	pthread_mutex_unlock(&dir->lock);
+	ovl_node_unlock(dir);
 	ovl_tree_tell_huge(dir->tree, dir);
 	ovl_tree_shrink(dir->tree);
 	return 0;
@@ -347,10 +347,10 @@ int ovl_dir_lock(struct ovl_node *dir, bool may_wait)
 	if (!dir->dir)
 		return -ENOTDIR;
 	for (;;) {
-		pthread_mutex_lock(&dir->lock);
+		ovl_node_lock(dir);
 		if (dir->dir->names)
 			return 0;
-		pthread_mutex_unlock(&dir->lock);
+		ovl_node_unlock(dir);
 		if (!may_wait)
 			return -EAGAIN;
 		pthread_mutex_lock(&dir->dir->change);
@@ -366,15 +366,15 @@ bool ovl_dir_is_read_in(struct ovl_node *dir)
 {
 	bool is_read_in;
 
-	pthread_mutex_lock(&dir->lock);
+	ovl_node_lock(dir);
 	is_read_in = dir->dir->names;
-	pthread_mutex_unlock(&dir->lock);
+	ovl_node_unlock(dir);
 	return is_read_in;
 }
 
 void ovl_dir_unlock(struct ovl_node *dir)
 {
-	pthread_mutex_unlock(&dir->lock);
+	ovl_node_unlock(dir);
 }
 
 /* ---- names, one by one --------------------------------------------------- */
@@ -404,7 +404,7 @@ void ovl_dir_note(struct ovl_node *dir, const char *name, uint64_t fileid,
 
 	if (type != DT_UNKNOWN)
 		err = lower_cookie(dir, name, &cookie);
-	pthread_mutex_lock(&dir->lock);
+	ovl_node_lock(dir);
 	names = dir->dir->names;
 	if (names) {
 		if (type == DT_UNKNOWN)
@@ -418,7 +418,7 @@ void ovl_dir_note(struct ovl_node *dir, const char *name, uint64_t fileid,
 		else
 			ovl_node_count_names(dir);
 	}
-	pthread_mutex_unlock(&dir->lock);
+	ovl_node_unlock(dir);
 	ovl_tree_tell_huge(dir->tree, dir);
 }
 
@@ -426,11 +426,11 @@ void ovl_dir_learn(struct ovl_node *dir, const char *name, uint64_t fileid)
 {
 	struct ovl_name *record;
 
-	pthread_mutex_lock(&dir->lock);
+	ovl_node_lock(dir);
 	if (dir->dir->names) {
 		record = ovl_names_find(dir->dir->names, name, strlen(name));
 		if (record)
 			record->fileid = fileid;
 	}
-	pthread_mutex_unlock(&dir->lock);
+	ovl_node_unlock(dir);
 }

@@ -192,11 +192,11 @@ uint8_t ovl_edit_upper_type(struct ovl_edit *edit, const char *name)
 	struct ovl_node *dir = edit->dir;
 	struct ovl_found found = { .type = DT_UNKNOWN };
 
-	pthread_mutex_lock(&dir->lock);
+	ovl_node_lock(dir);
 	if (dir->dir->names &&
 	    (!ovl_dir_find(dir, name, &found) || found.part == OVL_PART_NONE))
 		found.type = DT_UNKNOWN;
-	pthread_mutex_unlock(&dir->lock);
+	ovl_node_unlock(dir);
 	return found.type;
 }
 
@@ -427,7 +427,7 @@ void ovl_edit_unlinked(struct ovl_edit *edit, struct ovl_node *node,
 		ovl_tree_forget(node->tree, node);
 		return;
 	}
-	pthread_mutex_lock(&node->lock);
+	ovl_node_lock(node);
 	node->checked = 0; /* its link count and ctime have changed */
-	pthread_mutex_unlock(&node->lock);
+	ovl_node_unlock(node);
 }

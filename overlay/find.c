@@ -109,9 +109,9 @@ static int over_link(struct ovl *fs, struct ovl_node *lower, bool may_wait,
 		*node = lower;
 		return 0;
 	}
-	pthread_mutex_lock(&lower->lock);
+	ovl_node_lock(lower);
 	linked = lower->attr.nlink > 1;
-	pthread_mutex_unlock(&lower->lock);
+	ovl_node_unlock(lower);
 	if (!linked || !ovl_index_has(fs->tree.index, lower->id)) {
 		*node = lower;
 		return 0;

@@ -25,9 +25,9 @@ static bool has_one_place(struct ovl_node *lower)
 {
 	bool has_one;
 
-	pthread_mutex_lock(&lower->lock);
+	ovl_node_lock(lower);
 	has_one = lower->dir || lower->attr.nlink == 1;
-	pthread_mutex_unlock(&lower->lock);
+	ovl_node_unlock(lower);
 	return has_one;
 }
 

@@ -22,6 +22,33 @@ uint64_t ovl_now(void)
 	return (uint64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* ---- locking ------------------------------------------------------------- */
+
+/* Nodes are allocated: the lowest bits of their addresses are the same. */
+static pthread_mutex_t *lock_of(const struct ovl_node *node)
+{
+	uintptr_t place = (uintptr_t)node >> 4;
+
+	return &node->tree->locks[(place ^ place >> 8) % OVL_TREE_LOCKS];
+}
+
+void ovl_node_lock(struct ovl_node *node)
+{
+	pthread_mutex_lock(lock_of(node));
+}
+
+bool ovl_node_trylock(struct ovl_node *node)
+{
+	return pthread_mutex_trylock(lock_of(node)) == 0;
+}
+
+void ovl_node_unlock(struct ovl_node *node)
+{
+	pthread_mutex_unlock(lock_of(node));
+}
+
+/* ---- what decides -------------------------------------------------------- */
+
 unsigned ovl_node_shapes(const struct ovl_node *parent,
                          const struct ovl_node *node)
 {
@@ -106,7 +133,6 @@ static void node_free(struct ovl_node *node)
 		free(node->data);
 	}
 	ovl_fdslot_clear(node->tree->fds, &node->fd, false);
-	pthread_mutex_destroy(&node->lock);
 	ovl_acl_unref(node->access_acl.acl);
 	free(node->name);
 	free(node);
@@ -223,7 +249,6 @@ struct ovl_node *ovl_node_new(struct ovl_tree *tree,
 	atomic_init(&node->metacopy, spec->metacopy);
 	atomic_init(&node->placed, spec->copied_up);
 	atomic_init(&node->settled, 0);
-	pthread_mutex_init(&node->lock, NULL);
 	if (fill(node, spec)) {
 		node_free(node);
 		return NULL;
@@ -261,9 +286,9 @@ uint64_t ovl_node_used(struct ovl_node *node)
 {
 	uint64_t used;
 
-	pthread_mutex_lock(&node->lock);
+	ovl_node_lock(node);
 	used = node->attr.used;
-	pthread_mutex_unlock(&node->lock);
+	ovl_node_unlock(node);
 	return used;
 }
 
@@ -271,9 +296,9 @@ struct ovl_node *ovl_node_parent(struct ovl_node *node)
 {
 	struct ovl_node *parent;
 
-	pthread_mutex_lock(&node->lock);
+	ovl_node_lock(node);
 	parent = node->parent ? ovl_node_ref(node->parent) : NULL;
-	pthread_mutex_unlock(&node->lock);
+	ovl_node_unlock(node);
 	return parent;
 }
 
@@ -281,12 +306,12 @@ struct ovl_node *ovl_node_place(struct ovl_node *node, char *name)
 {
 	struct ovl_node *parent = NULL;
 
-	pthread_mutex_lock(&node->lock);
+	ovl_node_lock(node);
 	if (node->parent) {
 		parent = ovl_node_ref(node->parent);
 		strcpy(name, node->name); /* names have 255 bytes at most */
 	}
-	pthread_mutex_unlock(&node->lock);
+	ovl_node_unlock(node);
 	return parent;
 }
 
@@ -305,7 +330,7 @@ int ovl_node_set_place(struct ovl_node *node, struct ovl_node *parent,
 
 	if (!copy)
 		return -ENOMEM;
-	pthread_mutex_lock(&node->lock);
+	ovl_node_lock(node);
 	old_parent = node->parent;
 	old_name = node->name;
 	node->parent = ovl_node_ref(parent);
@@ -313,7 +338,7 @@ int ovl_node_set_place(struct ovl_node *node, struct ovl_node *parent,
 	ovl_node_count(node);
 	/* Nothing is known of it at that place. */
 	atomic_store(&node->seen, ovl_node_shapes(parent, node) - 1);
-	pthread_mutex_unlock(&node->lock);
+	ovl_node_unlock(node);
 	ovl_node_unref(old_parent);
 	free(old_name);
 	return 0;
@@ -324,10 +349,10 @@ void ovl_node_remember(struct ovl_node *node, struct ovl_node *dir,
 {
 	bool another;
 
-	pthread_mutex_lock(&node->lock);
+	ovl_node_lock(node);
 	another = !node->dir && node->attr.nlink > 1 &&
 	          (node->parent != dir || strcmp(node->name, name));
-	pthread_mutex_unlock(&node->lock);
+	ovl_node_unlock(node);
 	if (another)
 		ovl_map_put(node->tree->map, node->id.fileid, dir->id.fileid,
 		            name, strlen(name));

@@ -10,7 +10,8 @@
  *                                 address; the stack's, whose holders take
  *                                 nothing of an overlay's, after 3 as well
  *   3. struct ovl_tree.moving
- *   4. struct ovl_node.lock       an upper node before the stack's
+ *   4. ovl_node_lock              an upper node before the stack's; never two of
+ *                                 one tree
  *   5. a tree's shard, the map's, the descriptor cache's, the walk's,
  *      the batch's
  * Of these only 1 to 3 are held while waiting for a disk; and one of struct
@@ -106,8 +107,7 @@ struct ovl_node {
 	uint32_t extra_links; /* a directory's, from its parts below the top */
 	uint64_t data_used;   /* bytes on disk of data that is elsewhere */
 
-	/* Guarded by `lock`. */
-	pthread_mutex_t lock;
+	/* Guarded by ovl_node_lock. */
 	struct ovl_node *parent; /* held; NULL: the root */
 	char *name;              /* one that it has in its parent */
 	size_t bytes;            /* of memory, a directory's names aside */
@@ -149,6 +149,14 @@ struct ovl_node_spec {
 	bool open_ended;
 	unsigned seen; /* ovl_node_shapes, from before it was looked for */
 };
+
+/*
+ * Lock the node, and with it others of its tree: a lock each would be a fifth of
+ * what a node takes. Who holds one must not lock a second node of the tree.
+ */
+void ovl_node_lock(struct ovl_node *node);
+bool ovl_node_trylock(struct ovl_node *node);
+void ovl_node_unlock(struct ovl_node *node);
 
 /*
  * The shapes of all that decides what stands in the directory `parent`, and,

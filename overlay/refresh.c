@@ -155,23 +155,23 @@ static int look(struct ovl_node *node, struct ovl_real *real)
 static void take_over(struct ovl_node *node, const struct ovl_real *real,
                       uint64_t begun, bool changing, struct ovl_attr *attr)
 {
-	pthread_mutex_lock(&node->lock);
+	ovl_node_lock(node);
 	ovl_node_adopt(node, real, begun);
 	if (node->dir && changing)
 		ovl_stamp_own(node, &real->attr);
 	if (attr)
 		*attr = node->attr;
-	pthread_mutex_unlock(&node->lock);
+	ovl_node_unlock(node);
 }
 
 /* Nothing in it is looked at, and what is there stays as it was seen first. */
 static void keep_foreign(struct ovl_node *node, struct ovl_attr *attr)
 {
-	pthread_mutex_lock(&node->lock);
+	ovl_node_lock(node);
 	node->checked = ovl_now();
 	if (attr)
 		*attr = node->attr;
-	pthread_mutex_unlock(&node->lock);
+	ovl_node_unlock(node);
 }
 
 static int look_for_same(struct ovl_node *node, struct ovl_real *real)
@@ -252,11 +252,11 @@ int ovl_node_attr(struct ovl_node *node, enum ovl_cache cache, bool may_wait,
 {
 	bool fresh;
 
-	pthread_mutex_lock(&node->lock);
+	ovl_node_lock(node);
 	fresh = is_fresh(node->checked, cache);
 	if (fresh)
 		*attr = node->attr;
-	pthread_mutex_unlock(&node->lock);
+	ovl_node_unlock(node);
 	if (fresh)
 		return 0;
 	if (!may_wait)
@@ -290,7 +290,7 @@ static int reread_acl(struct ovl_node *node, enum ovl_acl_kind kind,
 	ovl_self_close(&self);
 	if (err)
 		return err;
-	pthread_mutex_lock(&node->lock);
+	ovl_node_lock(node);
 	/* Who began later has read what is newer. */
 	if (begun >= kept->checked) {
 		old = kept->acl;
@@ -298,7 +298,7 @@ static int reread_acl(struct ovl_node *node, enum ovl_acl_kind kind,
 		kept->checked = begun;
 		ovl_node_count(node);
 	}
-	pthread_mutex_unlock(&node->lock);
+	ovl_node_unlock(node);
 	ovl_acl_unref(old);
 	return 0;
 }
@@ -313,11 +313,11 @@ int ovl_node_acl(struct ovl_node *node, enum ovl_acl_kind kind,
 		*acl = NULL;
 		return 0;
 	}
-	pthread_mutex_lock(&node->lock);
+	ovl_node_lock(node);
 	fresh = is_fresh(kept->checked, cache);
 	if (fresh)
 		*acl = ovl_acl_ref(kept->acl);
-	pthread_mutex_unlock(&node->lock);
+	ovl_node_unlock(node);
 	if (fresh)
 		return 0;
 	return may_wait ? reread_acl(node, kind, acl) : -EAGAIN;

@@ -61,11 +61,11 @@ static int lock_both(struct ovl_node *dir, struct ovl_node *lower)
 		err = ovl_dir_load(dir);
 		if (err)
 			return err;
-		pthread_mutex_lock(&dir->lock);
+		ovl_node_lock(dir);
 		err = lower ? ovl_dir_lock(lower, false) : 0;
 		if (!err)
 			return 0;
-		pthread_mutex_unlock(&dir->lock);
+		ovl_node_unlock(dir);
 		if (err == -EAGAIN)
 			err = ovl_dir_lock(lower, true);
 		if (err)
@@ -85,7 +85,7 @@ int ovl_dir_is_empty(struct ovl_node *dir)
 		err = ovl_dir_load(dir);
 		if (err)
 			return err;
-		pthread_mutex_lock(&dir->lock);
+		ovl_node_lock(dir);
 		empty = ovl_names_count(dir->dir->names) == 0;
 	} else {
 		err = lock_both(dir, lower);
@@ -96,7 +96,7 @@ int ovl_dir_is_empty(struct ovl_node *dir)
 		if (lower)
 			ovl_dir_unlock(lower);
 	}
-	pthread_mutex_unlock(&dir->lock);
+	ovl_node_unlock(dir);
 	return empty ? 0 : -ENOTEMPTY;
 }
 

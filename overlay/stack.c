@@ -286,12 +286,12 @@ static int is_same_dir(struct ovl_stack *stack, struct ovl_node *dir,
 		return err == -ENOENT ? 0 : err;
 	same = same_parts(node->dir, &gathered);
 	if (same) {
-		pthread_mutex_lock(&node->lock);
+		ovl_node_lock(node);
 		if (node->extra_links != gathered.extra_links) {
 			node->extra_links = gathered.extra_links;
 			node->checked = 0; /* its link count has changed */
 		}
-		pthread_mutex_unlock(&node->lock);
+		ovl_node_unlock(node);
 	}
 	ovl_gathered_release(&gathered);
 	return same;

@@ -75,14 +75,14 @@ int ovl_stamp_take(struct ovl_node *dir, unsigned part, int fd)
 	err = look(fd, &stamp);
 	if (err)
 		return err;
-	pthread_mutex_lock(&dir->lock);
+	ovl_node_lock(dir);
 	if (part == 0)
 		dir->dir->young = false;
 	if (is_young(&stamp, &now))
 		dir->dir->young = true;
 	changed = !is_unset(kept) && !same_stamp(kept, &stamp);
 	*kept = stamp;
-	pthread_mutex_unlock(&dir->lock);
+	ovl_node_unlock(dir);
 	if (changed)
 		count_change(dir);
 	return 0;
@@ -121,11 +121,11 @@ static bool is_other(struct ovl_node *dir, unsigned part,
 	struct ovl_stamp *kept = &dir->dir->parts[part].stamp;
 	bool other;
 
-	pthread_mutex_lock(&dir->lock);
+	ovl_node_lock(dir);
 	other = !is_unset(kept) && !same_stamp(kept, now);
 	if (is_unset(kept))
 		*kept = *now;
-	pthread_mutex_unlock(&dir->lock);
+	ovl_node_unlock(dir);
 	return other;
 }
 
@@ -149,14 +149,14 @@ static bool is_doubtful(struct ovl_node *dir)
 	const struct ovl_dir *d = dir->dir;
 	bool doubtful;
 
-	pthread_mutex_lock(&dir->lock);
+	ovl_node_lock(dir);
 	/* Our own changes make it young over and over: it is not to be read
 	 * again for each of them. */
 	doubtful = d->names &&
 	           (d->edited ? ovl_now() - d->loaded >
 	                                ovl_names_count(d->names) * READ_AGAIN
 	                      : d->young);
-	pthread_mutex_unlock(&dir->lock);
+	ovl_node_unlock(dir);
 	return doubtful;
 }
 
@@ -165,9 +165,9 @@ static void forget(struct ovl_node *dir)
 {
 	struct ovl_fd *fd;
 
-	pthread_mutex_lock(&dir->lock);
+	ovl_node_lock(dir);
 	ovl_node_set_names(dir, NULL);
-	pthread_mutex_unlock(&dir->lock);
+	ovl_node_unlock(dir);
 	/* Before the parts are looked at: what changes after that look is to be
 	 * seen by the next one. */
 	atomic_fetch_add(&dir->dir->shape, 1);

@@ -105,10 +105,10 @@ void ovl_tree_drop_names(struct ovl_node *node)
 
 	if (!dir || pthread_mutex_trylock(&dir->change))
 		return;
-	if (!pthread_mutex_trylock(&node->lock)) {
+	if (ovl_node_trylock(node)) {
 		if (dir->names && dir->weight)
 			ovl_node_set_names(node, NULL);
-		pthread_mutex_unlock(&node->lock);
+		ovl_node_unlock(node);
 	}
 	pthread_mutex_unlock(&dir->change);
 }
@@ -350,6 +350,8 @@ int ovl_tree_init(struct ovl_tree *tree, bool upper,
 	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
 	pthread_mutex_init(&tree->moving, &recursive);
 	pthread_mutexattr_destroy(&recursive);
+	for (size_t i = 0; i < OVL_TREE_LOCKS; i++)
+		pthread_mutex_init(&tree->locks[i], NULL);
 	tree->max_files = config->max_files;
 	tree->fds = ovl_fdcache_new(config->max_files, flushed, arg);
 	tree->map =
@@ -450,11 +452,11 @@ static bool has_place_of(struct ovl_node *node,
 {
 	bool has;
 
-	pthread_mutex_lock(&node->lock);
+	ovl_node_lock(node);
 	has = node->parent && spec->parent &&
 	      node->parent->id.fileid == spec->parent->id.fileid &&
 	      !strcmp(node->name, spec->name);
-	pthread_mutex_unlock(&node->lock);
+	ovl_node_unlock(node);
 	return has;
 }
 

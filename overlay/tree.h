@@ -28,6 +28,7 @@
 #include "overlay/overlay.h"
 
 #define OVL_TREE_SHARDS 64
+#define OVL_TREE_LOCKS 256
 
 struct ovl_shard {
 	/* Guards the fields below, and hashing of nodes. */
@@ -39,7 +40,8 @@ struct ovl_shard {
 
 struct ovl_tree {
 	struct ovl_shard shards[OVL_TREE_SHARDS];
-	atomic_size_t weight, bytes; /* of nodes and cached names */
+	pthread_mutex_t locks[OVL_TREE_LOCKS]; /* of nodes: see ovl_node_lock */
+	atomic_size_t weight, bytes;           /* of nodes and cached names */
 	/* The part of it that huge directories are let off. */
 	atomic_size_t excess_weight, excess_bytes;
 	size_t max_weight, max_bytes;

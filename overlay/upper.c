@@ -18,9 +18,9 @@ uint32_t ovl_upper_links_below(struct ovl_node *lower)
 {
 	uint32_t nlink;
 
-	pthread_mutex_lock(&lower->lock);
+	ovl_node_lock(lower);
 	nlink = lower->attr.nlink;
-	pthread_mutex_unlock(&lower->lock);
+	ovl_node_unlock(lower);
 	return nlink - 2;
 }
 

@@ -119,13 +119,13 @@ static int verify_dir(struct ovl *fs, struct ovl_node *dir, uint64_t *since)
 
 	if (err == -ESTALE)
 		return -ERESTART;
-	pthread_mutex_lock(&dir->lock);
+	ovl_node_lock(dir);
 	if (dir->checked < *since)
 		*since = dir->checked;
 	/* As many names of subdirectories may have come to the parts below. */
 	if (!err && dir->lower)
 		dir->extra_links = ovl_upper_links_below(dir->lower);
-	pthread_mutex_unlock(&dir->lock);
+	ovl_node_unlock(dir);
 	return err;
 }
 

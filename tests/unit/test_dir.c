@@ -30,9 +30,9 @@ static void note(struct ovl_node *dir, const char *name, uint64_t fileid,
 
 static void forget_names(struct ovl_node *dir)
 {
-	pthread_mutex_lock(&dir->lock);
+	ovl_node_lock(dir);
 	ovl_node_set_names(dir, NULL);
-	pthread_mutex_unlock(&dir->lock);
+	ovl_node_unlock(dir);
 }
 
 /* ---- names ---------------------------------------------------------------- */

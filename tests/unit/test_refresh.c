@@ -173,10 +173,10 @@ static uint32_t adopted_links(struct ovl_node *node, uint32_t nlink)
 	struct ovl_real real = { .attr = node->attr };
 
 	real.attr.nlink = nlink;
-	pthread_mutex_lock(&node->lock);
+	ovl_node_lock(node);
 	ovl_node_adopt(node, &real, ovl_now());
 	nlink = node->attr.nlink;
-	pthread_mutex_unlock(&node->lock);
+	ovl_node_unlock(node);
 	return nlink;
 }
 

@@ -34,9 +34,9 @@ static struct ovl_node *open_dir(void)
 /* As if it had been read long after its last change. */
 static void grow_up(struct ovl_node *dir)
 {
-	pthread_mutex_lock(&dir->lock);
+	ovl_node_lock(dir);
 	dir->dir->young = false;
-	pthread_mutex_unlock(&dir->lock);
+	ovl_node_unlock(dir);
 }
 
 /* The change is hidden: it was in the same tick of the clock. */
@@ -53,9 +53,9 @@ static bool knows_names(struct ovl_node *dir)
 {
 	bool knows;
 
-	pthread_mutex_lock(&dir->lock);
+	ovl_node_lock(dir);
 	knows = dir->dir->names;
-	pthread_mutex_unlock(&dir->lock);
+	ovl_node_unlock(dir);
 	return knows;
 }
 
@@ -100,9 +100,9 @@ START_TEST(what_is_young_is_read_once_more)
 
 	/* Read just after a change: a busy machine may need some tries. */
 	for (unsigned i = 0; i < 100 && !lower->dir->young; i++) {
-		pthread_mutex_lock(&lower->lock);
+		ovl_node_lock(lower);
 		ovl_node_set_names(lower, NULL);
-		pthread_mutex_unlock(&lower->lock);
+		ovl_node_unlock(lower);
 		ck_assert_int_eq(fchmodat(tree, "low/dir", 0700 + i % 8, 0), 0);
 		ck_assert_int_eq(ovl_dir_lock(lower, true), 0);
 		ovl_dir_unlock(lower);
