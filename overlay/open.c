@@ -384,6 +384,7 @@ static int make_trees(struct opening *o)
 	if (err)
 		return err;
 	fs->tree.writable = !fs->read_only;
+	fs->tree.in_memory = fs->upper.never_waits && fs->stack->tree.in_memory;
 	fs->tree.find = find_by_rows;
 	fs->tree.find_arg = fs;
 	err = ovl_index_open(ovl_workdir_fd(fs->workdir), &fs->tree.index);

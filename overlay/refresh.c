@@ -247,6 +247,12 @@ static bool is_fresh(uint64_t checked, enum ovl_cache cache)
 	}
 }
 
+/* A look at it, and at what it is made of. */
+static bool may_look(const struct ovl_node *node, bool may_wait)
+{
+	return may_wait || node->tree->in_memory;
+}
+
 int ovl_node_attr(struct ovl_node *node, enum ovl_cache cache, bool may_wait,
                   struct ovl_attr *attr)
 {
@@ -259,7 +265,7 @@ int ovl_node_attr(struct ovl_node *node, enum ovl_cache cache, bool may_wait,
 	ovl_node_unlock(node);
 	if (fresh)
 		return 0;
-	if (!may_wait)
+	if (!may_look(node, may_wait))
 		return -EAGAIN;
 	return ovl_node_reread(node, false, attr);
 }
@@ -320,5 +326,5 @@ int ovl_node_acl(struct ovl_node *node, enum ovl_acl_kind kind,
 	ovl_node_unlock(node);
 	if (fresh)
 		return 0;
-	return may_wait ? reread_acl(node, kind, acl) : -EAGAIN;
+	return may_look(node, may_wait) ? reread_acl(node, kind, acl) : -EAGAIN;
 }

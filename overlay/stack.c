@@ -67,6 +67,13 @@ static int walk_look_up(void *arg, struct ovl_node *dir, const char *name,
 
 static const struct ovl_walk_ways walk_ways = { .lookup = walk_look_up };
 
+static bool are_in_memory(const struct ovl_layer *layers, size_t n)
+{
+	while (n > 0 && layers[n - 1].never_waits)
+		n--;
+	return n == 0;
+}
+
 int ovl_stack_new(struct ovl_layer *layers, size_t nlayers,
                   const struct ovl_config *config, struct ovl_writer *writer,
                   const unsigned char *cookie_key, struct ovl_stack **stack)
@@ -90,6 +97,7 @@ int ovl_stack_new(struct ovl_layer *layers, size_t nlayers,
 	}
 	ovl_walk_init(&fresh->walk, &fresh->tree, &walk_ways, fresh, config);
 	fresh->layers = layers;
+	fresh->tree.in_memory = are_in_memory(layers, nlayers);
 	fresh->nlayers = nlayers;
 	fresh->nmerged = nlayers - config->ndatadirs;
 	if (fresh->nmerged)

@@ -56,6 +56,7 @@ struct ovl_tree {
 	struct ovl_node *root;           /* held; NULL: no layer */
 	bool upper;                      /* an overlay's, not a stack's */
 	bool writable;                   /* its files are opened for writing */
+	bool in_memory; /* no layer that it shows waits for a disk */
 	/* Finds, by its rows, what is not in memory; NULL: nobody does. No
 	 * lock is taken that stands before `moving`. Blocks. */
 	int (*find)(void *arg, uint64_t fileid, struct ovl_node **node);

@@ -182,7 +182,7 @@ int ovl_verify(struct ovl *fs, struct ovl_node *node, bool may_wait)
 
 	if (node->indexed || is_fresh(fs, node))
 		return 0;
-	if (!may_wait)
+	if (!may_wait && !node->tree->in_memory)
 		return -EAGAIN;
 	err = verify(fs, node, 0, &since);
 	return err ? err : 1;
