@@ -266,6 +266,9 @@ static int put_in_place(struct ovl *fs, struct ovl_node *node,
 	if (dir->dir->dead)
 		return -ENOENT;
 	err = ovl_dir_before_change(dir, fs->cache, &dir_attr);
+	/* Else the disk would be asked for each name, from here on. */
+	if (!err && dir->dir->former)
+		err = ovl_dir_load(dir);
 	if (!err)
 		err = ovl_dir_fd(dir, 0, true, &fd);
 	if (err)

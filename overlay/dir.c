@@ -242,6 +242,28 @@ static bool is_by_mark(const struct loading *loading,
 	       (name->part == OVL_PART_NONE || name->part == loading->part);
 }
 
+/*
+ * What the name stood for before, if that is the inode that it leads to still. Not
+ * that nobody else can have got the number; but who looks at the object will see.
+ */
+static uint64_t recall(const struct loading *loading, const char *name,
+                       size_t len, uint64_t ino, uint8_t type)
+{
+	struct ovl_node *dir = loading->dir, *node;
+	const struct ovl_name *found = NULL;
+	uint64_t fileid = 0;
+
+	if (dir->dir->former)
+		found = ovl_names_find(dir->dir->former, name, len);
+	if (!found || found->type != type || !found->fileid)
+		return 0;
+	node = ovl_tree_get(dir->tree, found->fileid);
+	if (node && node->ino == ino)
+		fileid = found->fileid;
+	ovl_node_unref(node);
+	return fileid;
+}
+
 static int load_name(void *arg, const char *name, size_t len, uint64_t ino,
                      uint8_t type)
 {
@@ -268,6 +290,8 @@ static int load_name(void *arg, const char *name, size_t len, uint64_t ino,
 	if (!loading->dir->tree->upper && layer->true_d_ino &&
 	    (type != DT_DIR || layer->lowest))
 		fileid = ovl_fileid(layer->number, ino);
+	else if (layer->true_d_ino)
+		fileid = recall(loading, name, len, ino, type);
 	err = lower_cookie(loading->dir, name, &cookie);
 	if (err)
 		return err;

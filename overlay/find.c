@@ -65,7 +65,7 @@ static int upper_child(struct ovl *fs, struct ovl_node *dir, const char *name,
 	err = ovl_upper_load(fs, dir, name, &got);
 	if (err)
 		return err;
-	if (!found.fileid)
+	if (found.fileid != got->id.fileid)
 		learn(fs, moves, dir, name, got->id.fileid);
 	*node = got;
 	return 0;

@@ -360,16 +360,33 @@ void ovl_node_remember(struct ovl_node *node, struct ovl_node *dir,
 
 void ovl_node_set_names(struct ovl_node *node, struct ovl_names *names)
 {
+	ovl_names_free(node->dir->former);
 	ovl_names_free(node->dir->names);
+	node->dir->former = NULL;
 	node->dir->names = names;
 	ovl_node_count_names(node);
+}
+
+void ovl_node_doubt_names(struct ovl_node *node)
+{
+	struct ovl_dir *dir = node->dir;
+
+	if (!dir->names)
+		return;
+	ovl_names_free(dir->former);
+	dir->former = dir->names;
+	dir->names = NULL;
 }
 
 void ovl_node_count_names(struct ovl_node *node)
 {
 	struct ovl_dir *dir = node->dir;
-	size_t weight = dir->names ? ovl_names_count(dir->names) : 0;
-	size_t bytes = dir->names ? ovl_names_bytes(dir->names) : 0;
+	const struct ovl_names *sets[2] = { dir->names, dir->former };
+	size_t weight = 0, bytes = 0;
 
+	for (unsigned i = 0; i < 2; i++) {
+		weight += sets[i] ? ovl_names_count(sets[i]) : 0;
+		bytes += sets[i] ? ovl_names_bytes(sets[i]) : 0;
+	}
 	ovl_tree_charge_names(node->tree, dir, weight, bytes);
 }

@@ -65,6 +65,9 @@ struct ovl_dir {
 	pthread_mutex_t change;
 	/* All its names, or NULL: not read in. Guarded by the node's lock. */
 	struct ovl_names *names;
+	/* Of an upper directory that is to be read in again, since others may
+	 * have changed something: what its names stood for. Guarded likewise. */
+	struct ovl_names *former;
 	/* What the names count for in the tree's bounds: how many, and their
 	 * bytes. Change under the node's lock, and are looked at without. */
 	atomic_size_t weight, bytes;
@@ -204,6 +207,9 @@ void ovl_node_remember(struct ovl_node *node, struct ovl_node *dir,
 
 /* Replace a directory's names (NULL: forget them). The node's lock is held. */
 void ovl_node_set_names(struct ovl_node *node, struct ovl_names *names);
+
+/* Its names are to be read in again; what they stand for is known, mostly. */
+void ovl_node_doubt_names(struct ovl_node *node);
 
 /* Count the rest of its memory anew. The node's lock is held. */
 void ovl_node_count(struct ovl_node *node);

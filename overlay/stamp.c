@@ -166,7 +166,10 @@ static void forget(struct ovl_node *dir)
 	struct ovl_fd *fd;
 
 	ovl_node_lock(dir);
-	ovl_node_set_names(dir, NULL);
+	if (dir->tree->upper)
+		ovl_node_doubt_names(dir);
+	else
+		ovl_node_set_names(dir, NULL);
 	ovl_node_unlock(dir);
 	/* Before the parts are looked at: what changes after that look is to be
 	 * seen by the next one. */

@@ -106,7 +106,7 @@ void ovl_tree_drop_names(struct ovl_node *node)
 	if (!dir || pthread_mutex_trylock(&dir->change))
 		return;
 	if (ovl_node_trylock(node)) {
-		if (dir->names && dir->weight)
+		if (dir->weight)
 			ovl_node_set_names(node, NULL);
 		ovl_node_unlock(node);
 	}

@@ -35,6 +35,13 @@ static void forget_names(struct ovl_node *dir)
 	ovl_node_unlock(dir);
 }
 
+static void doubt_names(struct ovl_node *dir)
+{
+	ovl_node_lock(dir);
+	ovl_node_doubt_names(dir);
+	ovl_node_unlock(dir);
+}
+
 /* ---- names ---------------------------------------------------------------- */
 
 START_TEST(a_stacks_directory_shows_the_merge)
@@ -108,6 +115,43 @@ START_TEST(forgotten_names_are_read_in_again)
 	ck_assert_uint_eq(after.cookie, before.cookie);
 	ck_assert_int_eq(ovl_dir_lock(dir, false), 0);
 	ovl_dir_unlock(dir);
+	ovl_node_unref(dir);
+}
+END_TEST
+
+/* One that was copied up, one that was made, one that another has replaced. */
+START_TEST(what_doubted_names_stand_for_is_recalled)
+{
+	struct ovl_id copied, made;
+	struct ovl_found found;
+	struct ovl_node *dir, *held;
+
+	tree_file("low/copied", "low");
+	stage_open();
+	copied = id_of("copied");
+	write_text("copied", "high");
+	ck_assert_int_eq(make_file("", "made"), 0);
+	made = id_of("made");
+	ck_assert_int_eq(make_file("", "replaced"), 0);
+	held = get("replaced");
+	dir = get("");
+	tree_file("up/new", "new");
+	ck_assert_int_eq(renameat(tree, "up/new", tree, "up/replaced"), 0);
+	doubt_names(dir);
+	ck_assert(find_name(dir, "copied", &found));
+	ck_assert_uint_eq(found.fileid,
+	                  fs->upper.true_d_ino ? copied.fileid : 0);
+	ck_assert(find_name(dir, "made", &found));
+	ck_assert_uint_eq(found.fileid, fs->upper.true_d_ino ? made.fileid : 0);
+	ck_assert(find_name(dir, "replaced", &found));
+	ck_assert_uint_eq(found.fileid, 0);
+	/* Nothing is kept beyond that, nor by names that were forgotten. */
+	ck_assert_ptr_null(dir->dir->former);
+	forget_names(dir);
+	ck_assert(find_name(dir, "made", &found));
+	ck_assert_uint_eq(found.fileid, 0);
+	ck_assert(has_text("replaced", "new"));
+	ovl_node_unref(held);
 	ovl_node_unref(dir);
 }
 END_TEST
@@ -239,6 +283,7 @@ int main(void)
 	tcase_add_test(tcase,
 	               an_upper_directory_has_its_own_names_and_whiteouts);
 	tcase_add_test(tcase, forgotten_names_are_read_in_again);
+	tcase_add_test(tcase, what_doubted_names_stand_for_is_recalled);
 	tcase_add_test(tcase, a_change_is_noted);
 	tcase_add_test(tcase, a_file_has_no_names);
 	tcase_add_test(tcase, another_directory_that_stands_there_is_refused);
