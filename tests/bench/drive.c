@@ -127,6 +127,7 @@ static void send_calls(struct run *run, struct line *line)
 	struct iovec iov[MAX_IOV];
 	size_t half, number;
 	struct msghdr msg;
+	uint64_t when;
 	ssize_t sent;
 	int n;
 
@@ -144,12 +145,14 @@ static void send_calls(struct run *run, struct line *line)
 		}
 		msg = (struct msghdr){ .msg_iov = iov,
 			               .msg_iovlen = (size_t)n };
+		/* Before: the replies may be there when it returns. */
+		when = now();
 		sent = sendmsg(line->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (sent < 0 && errno == EAGAIN)
 			return;
 		if (sent < 0)
 			die("send");
-		note_sent(run, line, (size_t)sent, now());
+		note_sent(run, line, (size_t)sent, when);
 	}
 }
 
