@@ -230,7 +230,8 @@ static bool is_guarded(const struct timespec *guard,
 static bool is_quick(const struct ovl *fs, const struct ovl_node *node,
                      const struct ovl_setattr *set)
 {
-	return node->tree->upper && !set->has_size && ovl_flush_never_waits(fs);
+	return !set->has_size && ovl_flush_never_waits(fs) &&
+	       (node->tree->upper || fs->tree.in_memory);
 }
 
 /* Those of an upper file change with each write; a lower one has none. */
@@ -265,10 +266,10 @@ int ovl_setattr(struct ovl *fs, const struct ovl_caller *caller,
 		err = ovl_may_setattr(fs, caller, node, &change->before,
 		                      &wanted);
 	if (!err)
-		err = ovl_copyup(fs, node,
-		                 wanted.has_size ? wanted.size
-		                                 : OVL_COPYUP_ATTRS,
-		                 &upper);
+		err = ovl_copyup_for(fs, caller, node,
+		                     wanted.has_size ? wanted.size
+		                                     : OVL_COPYUP_ATTRS,
+		                     &upper);
 	if (!err)
 		err = set_upper(fs, upper, &wanted, change);
 	ovl_node_unref(upper);

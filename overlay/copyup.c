@@ -23,6 +23,10 @@
 #include "overlay/upper.h"
 #include "overlay/xattr.h"
 
+/* What a caller who may not wait has time for. */
+#define QUICK_BYTES (64 << 10)
+#define QUICK_NAMES 4000 /* to be read in again */
+
 /* ---- making the copy ------------------------------------------------------------ */
 
 /* A copy in the work directory, on its way to its place. */
@@ -40,6 +44,15 @@ struct source {
 	bool has_data;
 };
 
+/* Open for reading, it tells of its attributes at once; where it may be read. */
+static void open_for_attributes(struct ovl_node *node)
+{
+	struct ovl_fd *fd;
+
+	if (S_ISREG(node->type) && !ovl_file_fd(node, true, &fd))
+		ovl_fd_unref(node->tree->fds, fd);
+}
+
 /* The data first: by its descriptor the attributes can be had as well. */
 static int open_source(struct ovl *fs, struct ovl_node *node, uint64_t size,
                        struct source *source)
@@ -50,6 +63,8 @@ static int open_source(struct ovl *fs, struct ovl_node *node, uint64_t size,
 	                   !(fs->metacopy && size == OVL_COPYUP_ATTRS);
 	if (source->has_data)
 		err = ovl_data_open(node, true, &source->data);
+	else
+		open_for_attributes(node);
 	if (err)
 		return err;
 	err = ovl_self_open(node, &source->self);
@@ -446,6 +461,50 @@ int ovl_copyup(struct ovl *fs, struct ovl_node *node, uint64_t size,
 	const struct job what = { .node = node, .size = size };
 
 	return copy_once(fs, &what, upper);
+}
+
+/* Whether a copy can be put there without delay. */
+static bool takes_it_soon(const struct ovl *fs, struct ovl_node *dir)
+{
+	if (!dir->tree->upper ||
+	    (fs->cache != OVL_CACHE_ALWAYS &&
+	     atomic_load(&dir->dir->weight) > QUICK_NAMES) ||
+	    (dir->lower && !ovl_dir_is_read_in(dir->lower)) ||
+	    !ovl_dir_lock_soon(dir))
+		return false;
+	pthread_mutex_unlock(&dir->dir->change);
+	return true;
+}
+
+/* 0 or -EAGAIN. */
+static int check_quick(struct ovl *fs, struct ovl_node *node, uint64_t size)
+{
+	bool has_data = size != OVL_COPYUP_ATTRS || !fs->metacopy;
+	struct ovl_node *parent;
+	struct ovl_attr attr;
+	bool is_quick;
+
+	if (!fs->tree.in_memory || !ovl_flush_never_waits(fs) ||
+	    !S_ISREG(node->type) || !ovl_node_has_data(node))
+		return -EAGAIN;
+	if (ovl_node_attr(node, fs->cache, false, &attr) || attr.nlink > 1 ||
+	    (has_data && attr.size > QUICK_BYTES) ||
+	    ovl_find_parent(fs, node, false, &parent))
+		return -EAGAIN;
+	is_quick = takes_it_soon(fs, parent);
+	ovl_node_unref(parent);
+	return is_quick ? 0 : -EAGAIN;
+}
+
+int ovl_copyup_for(struct ovl *fs, const struct ovl_caller *caller,
+                   struct ovl_node *node, uint64_t size,
+                   struct ovl_node **upper)
+{
+	int err = 0;
+
+	if (!caller->may_wait && !node->tree->upper && !fs->read_only)
+		err = check_quick(fs, node, size);
+	return err ? err : ovl_copyup(fs, node, size, upper);
 }
 
 int ovl_copyup_name(struct ovl *fs, struct ovl_node *dir, const char *name,

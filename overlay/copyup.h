@@ -28,6 +28,14 @@ int ovl_copyup(struct ovl *fs, struct ovl_node *node, uint64_t size,
                struct ovl_node **upper);
 
 /*
+ * The same for this caller. If he may not wait, -EAGAIN, unless it is a small file
+ * of one name in layers that are in memory, whose directory has an upper part.
+ */
+int ovl_copyup_for(struct ovl *fs, const struct ovl_caller *caller,
+                   struct ovl_node *node, uint64_t size,
+                   struct ovl_node **upper);
+
+/*
  * The same of a file (OVL_COPYUP_ATTRS) by one of its names, which the copy gets,
  * if it is made now: `name` in `dir`, by which `file` has been found.
  */

@@ -7,12 +7,15 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "overlay/layer.h"
 #include "overlay/marks.h"
 #include "overlay/overlay.h"
 #include "overlay/stamp.h"
+
+#define LOCK_SOON 200000 /* ns */
 
 /* ---- descriptors ---------------------------------------------------------- */
 
@@ -399,6 +402,22 @@ bool ovl_dir_is_read_in(struct ovl_node *dir)
 void ovl_dir_unlock(struct ovl_node *dir)
 {
 	ovl_node_unlock(dir);
+}
+
+bool ovl_dir_lock_soon(struct ovl_node *dir)
+{
+	struct timespec until;
+
+	if (!pthread_mutex_trylock(&dir->dir->change))
+		return true;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += LOCK_SOON;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
+	return !pthread_mutex_clocklock(&dir->dir->change, CLOCK_MONOTONIC,
+	                                &until);
 }
 
 /* ---- names, one by one --------------------------------------------------- */

@@ -59,6 +59,13 @@ struct ovl_way {
 int ovl_way_open(struct ovl_node *node, bool may_wait, struct ovl_way *way);
 void ovl_way_close(struct ovl_way *way);
 
+/*
+ * Lock `change`, for who may not wait: others have it for some microseconds, unless
+ * they wait for a disk with it. And who went out of their way to the pool would
+ * hold up there whoever comes next. False: it is not to be had soon.
+ */
+bool ovl_dir_lock_soon(struct ovl_node *dir);
+
 /* Read the names in, if they are not; `change` is held. 0 or -errno. */
 int ovl_dir_load(struct ovl_node *dir);
 

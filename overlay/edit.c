@@ -20,8 +20,6 @@
 #include "overlay/links.h"
 #include "overlay/refresh.h"
 
-#define LOCK_SOON 200000 /* ns */
-
 struct ovl_change *ovl_change_start(struct ovl_change *change,
                                     struct ovl_change *unasked)
 {
@@ -73,26 +71,6 @@ int ovl_edit_open(struct ovl_edit *edit, struct ovl *fs, struct ovl_node *dir,
 	return 0;
 }
 
-/*
- * For who may not wait. Others have the lock for some microseconds, unless they
- * wait for a disk with it: and who went out of their way to the pool would hold up
- * there whoever comes next.
- */
-static bool lock_soon(pthread_mutex_t *lock)
-{
-	struct timespec until;
-
-	if (!pthread_mutex_trylock(lock))
-		return true;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += LOCK_SOON;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_nsec -= 1000000000;
-		until.tv_sec++;
-	}
-	return !pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &until);
-}
-
 /* All names that a change may need to know, lest it wait for them halfway. */
 static int read_names_in(struct ovl_edit *edit)
 {
@@ -113,7 +91,7 @@ int ovl_edit_lock(struct ovl_edit *edit)
 
 	if (edit->may_wait)
 		pthread_mutex_lock(&dir->dir->change);
-	else if (!lock_soon(&dir->dir->change))
+	else if (!ovl_dir_lock_soon(dir))
 		return -EAGAIN;
 	edit->locked = true;
 	if (dir->dir->dead)

@@ -231,12 +231,11 @@ ssize_t ovl_write(struct ovl *fs, const struct ovl_caller *caller,
 		change->has_before = change->has_after = !n;
 		return n;
 	}
-	/* A copy-up or a flush waits for a disk. */
+	/* A flush waits for a disk, and so may data that is yet to be copied. */
 	if (!caller->may_wait &&
-	    (!node->tree->upper || !ovl_node_has_data(node) ||
-	     stable != OVL_UNSTABLE))
+	    (!ovl_node_has_data(node) || stable != OVL_UNSTABLE))
 		return -EAGAIN;
-	n = ovl_copyup(fs, node, OVL_COPYUP_ALL, &upper);
+	n = ovl_copyup_for(fs, caller, node, OVL_COPYUP_ALL, &upper);
 	if (n)
 		return n;
 	n = write_upper(fs, caller, upper, data, count, offset, stable, change);

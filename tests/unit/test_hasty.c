@@ -100,6 +100,31 @@ START_TEST(they_remove_and_set_attributes)
 }
 END_TEST
 
+START_TEST(they_copy_small_files_up)
+{
+	struct ovl_node *node;
+
+	plant();
+	tree_file("low/written", "lower");
+	tree_file("low/set", "lower");
+	stage_open();
+	node = get("written");
+	ck_assert_int_eq(ovl_write(fs, &hasty, node, "upper", 5, 0,
+	                           OVL_UNSTABLE, NULL),
+	                 5);
+	ovl_node_unref(node);
+	node = get("set");
+	ck_assert_int_eq(ovl_setattr(fs, &hasty, node, &private, NULL, NULL),
+	                 0);
+	ovl_node_unref(node);
+	ck_assert(has_text("written", "upper"));
+	ck_assert(has_text("set", "lower"));
+	ck_assert_int_eq(attr_of("set").mode, S_IFREG | 0600);
+	ck_assert_int_eq(count_names("up"), 2);
+	ck_assert(tree_file_is("low/written", "lower"));
+}
+END_TEST
+
 START_TEST(they_hear_of_errors_as_others_do)
 {
 	struct ovl_node *dir;
@@ -123,6 +148,16 @@ static void assert_told_to_wait(const char *path)
 
 	ck_assert_int_eq(try_create(dir, "new"), -EAGAIN);
 	ovl_node_unref(dir);
+}
+
+static void assert_write_waits(const char *path)
+{
+	struct ovl_node *node = get(path);
+
+	ck_assert_int_eq(ovl_write(fs, &hasty, node, "new", 3, 0, OVL_UNSTABLE,
+	                           NULL),
+	                 -EAGAIN);
+	ovl_node_unref(node);
 }
 
 START_TEST(on_a_disk_they_are_told_to_wait)
@@ -152,15 +187,18 @@ START_TEST(for_a_copy_up_they_are_told_to_wait)
 
 	plant();
 	tree_mkdir("low/d");
-	tree_file("low/file", "low");
+	tree_file("low/d/file", "low");
+	tree_file("low/linked", "low");
+	ck_assert_int_eq(linkat(tree, "low/linked", tree, "low/other", 0), 0);
+	tree_file("low/large", "low");
+	ck_assert_int_eq(truncate(tree_at("low/large"), 1 << 20), 0);
 	stage_open();
-	assert_told_to_wait("d");
-	node = get("file");
-	ck_assert_int_eq(ovl_setattr(fs, &hasty, node, &private, NULL, NULL),
-	                 -EAGAIN);
-	ovl_node_unref(node);
+	assert_told_to_wait("d"); /* its directory has no upper part */
+	assert_write_waits("d/file");
+	assert_write_waits("linked");
+	assert_write_waits("large");
 	node = get_dir("");
-	ck_assert_int_eq(ovl_remove(fs, &hasty, node, "file", NULL), -EAGAIN);
+	ck_assert_int_eq(ovl_remove(fs, &hasty, node, "linked", NULL), -EAGAIN);
 	ovl_node_unref(node);
 	ck_assert_int_eq(count_names("up"), 0);
 }
@@ -232,6 +270,7 @@ int main(void)
 
 	tcase_add_test(tcase, they_make_objects_of_each_type);
 	tcase_add_test(tcase, they_remove_and_set_attributes);
+	tcase_add_test(tcase, they_copy_small_files_up);
 	tcase_add_test(tcase, they_hear_of_errors_as_others_do);
 	tcase_add_test(tcase, on_a_disk_they_are_told_to_wait);
 	tcase_add_test(tcase, for_a_flush_they_are_told_to_wait);
