@@ -207,13 +207,14 @@ int ovl_node_reread(struct ovl_node *node, bool changing, struct ovl_attr *attr)
 int ovl_dir_before_change(struct ovl_node *dir, enum ovl_cache cache,
                           struct ovl_attr *attr)
 {
-	uint64_t begun = ovl_now();
 	struct ovl_real real;
+	uint64_t begun;
 	int err;
 
 	/* The last change was ours, and is known. */
 	if (cache == OVL_CACHE_ALWAYS)
 		return ovl_node_attr(dir, cache, true, attr);
+	begun = ovl_now();
 	err = look_for_same(dir, &real);
 	if (err)
 		return err;

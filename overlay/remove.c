@@ -229,7 +229,9 @@ static int check_quick(struct ovl *fs, struct ovl_node *victim)
 
 	if (!victim->tree->upper || victim->dir || victim->indexed)
 		return -EAGAIN;
-	if (ovl_node_attr(victim, fs->cache, false, &attr) ||
+	/* Whether others of its names are known, the handles' file may have to
+	 * say, which may be on a disk. */
+	if (ovl_node_attr(victim, fs->cache, false, &attr) || attr.nlink > 1 ||
 	    attr.used > QUICK_BYTES)
 		return -EAGAIN;
 	return 0;

@@ -276,6 +276,25 @@ START_TEST(for_a_large_file_to_go_they_are_told_to_wait)
 }
 END_TEST
 
+/* Whether its other name is known, the handles' file may have to say. */
+START_TEST(for_one_of_several_names_to_go_they_are_told_to_wait)
+{
+	struct ovl_node *dir;
+
+	if (!plant())
+		tree_skip(NO_TMPFS);
+	stage_open();
+	ck_assert_int_eq(make_file("", "one"), 0);
+	ck_assert_int_eq(link_name("one", "", "other"), 0);
+	dir = get_dir("");
+	ck_assert_int_eq(ovl_remove(fs, &hasty, dir, "one", NULL), -EAGAIN);
+	ck_assert_int_eq(remove_name("", "other"), 0);
+	ck_assert_uint_eq(attr_of("one").nlink, 1);
+	ck_assert_int_eq(ovl_remove(fs, &hasty, dir, "one", NULL), 0);
+	ovl_node_unref(dir);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("hasty");
@@ -292,5 +311,7 @@ int main(void)
 	tcase_add_test(tcase,
 	               while_another_has_the_directory_they_are_told_to_wait);
 	tcase_add_test(tcase, for_a_large_file_to_go_they_are_told_to_wait);
+	tcase_add_test(tcase,
+	               for_one_of_several_names_to_go_they_are_told_to_wait);
 	return stage_run(suite, tcase);
 }
