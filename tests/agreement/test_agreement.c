@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "tests/agreement/sequence.h"
+#include "tests/lib/scratch.h"
 #include "tests/lib/suite.h"
 #include "tests/unit/seed.h"
 
@@ -237,11 +238,7 @@ END_TEST
 
 static void setup(void)
 {
-	const char *tmp = getenv("TMPDIR");
-
-	snprintf(dir, sizeof(dir), "%s/veneer-agreement.XXXXXX",
-	         tmp ? tmp : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
+	scratch_make(dir, sizeof(dir), "agreement");
 	ck_assert_int_eq(chmod(dir, 0755), 0);
 }
 

@@ -19,6 +19,7 @@
 #include "tests/agreement/manifest.h"
 #include "tests/agreement/sequence.h"
 #include "tests/agreement/world.h"
+#include "tests/lib/scratch.h"
 #include "tests/lib/suite.h"
 #include "tests/unit/seed.h"
 
@@ -278,11 +279,7 @@ END_TEST
 
 static void setup(void)
 {
-	const char *tmp = getenv("TMPDIR");
-
-	snprintf(dir, sizeof(dir), "%s/veneer-links.XXXXXX",
-	         tmp ? tmp : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
+	scratch_make(dir, sizeof(dir), "links");
 }
 
 static void teardown(void)

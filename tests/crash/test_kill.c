@@ -29,6 +29,7 @@
 #include "tests/crash/kill_load.h"
 #include "tests/crash/look.h"
 #include "tests/lib/daemon.h"
+#include "tests/lib/scratch.h"
 #include "tests/lib/suite.h"
 #include "tests/unit/seed.h"
 
@@ -319,11 +320,7 @@ END_TEST
 
 static void setup(void)
 {
-	const char *tmp = getenv("TMPDIR");
-
-	snprintf(scratch, sizeof(scratch), "%s/veneer-kill.XXXXXX",
-	         tmp ? tmp : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(scratch));
+	scratch_make(scratch, sizeof(scratch), "kill");
 }
 
 static void teardown(void)

@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/lib/scratch.h"
+
 #define MAX_ARGUMENTS 32
 
 /* Sanitizers make it slow. */
@@ -61,15 +63,10 @@ void daemon_write(const struct daemon *daemon, const char *name,
 struct daemon *daemon_new(void)
 {
 	struct daemon *daemon = calloc(1, sizeof(*daemon));
-	const char *tmp = getenv("TMPDIR");
-	int n;
 
 	ck_assert_ptr_nonnull(daemon);
 	umask(022);
-	n = snprintf(daemon->top, sizeof(daemon->top), "%s/veneer-test-XXXXXX",
-	             tmp != NULL ? tmp : "/tmp");
-	ck_assert_uint_lt((size_t)n, sizeof(daemon->top));
-	ck_assert_ptr_nonnull(mkdtemp(daemon->top));
+	scratch_make(daemon->top, sizeof(daemon->top), "test");
 	daemon_mkdir(daemon, "lower");
 	daemon_mkdir(daemon, "upper");
 	daemon_mkdir(daemon, "work");

@@ -20,6 +20,8 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "tests/lib/scratch.h"
+
 #define MAX_OPTIONS 65536
 
 /* In a namespace of its own: a test that fails cleans nothing up. */
@@ -55,8 +57,7 @@ static struct fixture *new_top(void)
 
 	ck_assert_ptr_nonnull(fixture);
 	umask(0);
-	snprintf(fixture->top, sizeof(fixture->top), "/tmp/veneer-test-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(fixture->top));
+	scratch_make(fixture->top, sizeof(fixture->top), "test");
 	ck_assert_int_eq(chmod(fixture->top, 0755), 0);
 	fixture->log = (struct nfsd_log){ STDERR_FILENO, LOG_WARNING };
 	nfsd_options_init(&fixture->options);

@@ -29,7 +29,7 @@
 bool fixture_can_mount(void);
 
 struct fixture {
-	char top[64]; /* a temporary directory that holds all below */
+	char top[256]; /* a temporary directory that holds all below */
 	int topfd;
 	bool mounted; /* it is a tmpfs of its own */
 	struct nfsd_log log;

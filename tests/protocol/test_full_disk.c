@@ -39,7 +39,7 @@ static void make_file(const char *path, unsigned chunks)
  */
 static void setup(void)
 {
-	char bottom[128];
+	char bottom[512];
 
 	fixture = fixture_new_in_memory(2, "size=2m,mode=755");
 	fixture_write(fixture, "lower0/small", "text", 0644);

@@ -54,7 +54,7 @@ static void teardown(void)
 
 static void plant(const char *name, const char *kind, const struct acls *acls)
 {
-	char path[128];
+	char path[512];
 
 	snprintf(path, sizeof(path), "%s/%s", fixture->top, name);
 	ck_assert_int_eq(acls_set(path, kind, acls), 0);

@@ -32,7 +32,7 @@
 static bool in_memory; /* where it can be: it takes less time */
 static struct fixture *fixture;
 static struct deed_dir dirs[DEED_DIRS];
-static char stats_path[128];
+static char stats_path[512];
 
 /* The deed at hand: its arguments, and the reply to the first call. */
 static const struct deed *deed;

@@ -15,12 +15,13 @@
 #include <unistd.h>
 
 #include "overlay/overlay.h"
+#include "tests/lib/scratch.h"
 #include "tests/lib/suite.h"
 
 /* The server itself, so that all works without root, too. */
 static struct ovl_caller root = { .may_wait = true };
 static const struct ovl_setattr nothing;
-static char top[64];
+static char top[256];
 static struct ovl *fs;
 
 /* ---- fixture ---------------------------------------------------------------- */
@@ -78,8 +79,7 @@ static void setup(void)
 
 	root.uid = geteuid();
 	root.gid = getegid();
-	strcpy(top, "/tmp/veneer-overlay-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(top));
+	scratch_make(top, sizeof(top), "overlay");
 	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
 		ck_assert_int_eq(mkdir(path(dirs[i]), 0755), 0);
 	put("low/a", "low a");
@@ -98,7 +98,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	char command[128];
+	char command[sizeof(top) + 8];
 
 	ovl_close(fs);
 	fs = NULL;

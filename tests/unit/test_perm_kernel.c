@@ -17,6 +17,7 @@
 
 #include "overlay/layer.h"
 #include "overlay/perm.h"
+#include "tests/lib/scratch.h"
 #include "tests/lib/suite.h"
 #include "tests/unit/acls.h"
 #include "tests/unit/seed.h"
@@ -559,12 +560,12 @@ END_TEST
 
 /* ---- the folder ---------------------------------------------------------- */
 
-static char folder[] = "/tmp/test_perm_kernel.XXXXXX";
+static char folder[256];
 
 /* Each test has its own; that of a test that failed is left to look at. */
 static void enter_folder(void)
 {
-	ck_assert_ptr_nonnull(mkdtemp(folder));
+	scratch_make(folder, sizeof(folder), "perm");
 	ck_assert_int_eq(chmod(folder, 0755), 0);
 	ck_assert_int_eq(chdir(folder), 0);
 }

@@ -24,7 +24,7 @@ static char why[512];
 
 static void setup(void)
 {
-	char text[512];
+	char text[1024];
 
 	fixture = fixture_new(1);
 	options = &fixture->options;

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "overlay/rmtree.h"
+#include "tests/lib/scratch.h"
 #include "tests/lib/suite.h"
 
 static char tree_path[256];
@@ -34,12 +35,8 @@ static bool tree_is_user; /* for a while */
 /* For tcase_add_checked_fixture. */
 static inline void tree_setup(void)
 {
-	const char *tmp = getenv("TMPDIR");
-
 	umask(0);
-	snprintf(tree_path, sizeof(tree_path), "%s/veneer-unit.XXXXXX",
-	         tmp ? tmp : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(tree_path));
+	scratch_make(tree_path, sizeof(tree_path), "unit");
 	tree = open(tree_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_ge(tree, 0);
 }
