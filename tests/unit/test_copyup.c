@@ -67,7 +67,7 @@ static void copies_every_type(void)
 {
 	struct ovl_attr low[NNAMES], up;
 	struct ovl_id ids[NNAMES];
-	char path[64];
+	char path[PATH_MAX];
 
 	for (unsigned i = 0; i < NNAMES; i++) {
 		low[i] = attr_of(names[i]);
