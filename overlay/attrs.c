@@ -177,8 +177,8 @@ static int flush_attrs(struct ovl *fs, struct ovl_node *node)
 {
 	if (ovl_flush_is_for_all(fs))
 		return ovl_flush_changes(fs, NULL, 0);
-	return S_ISREG(node->type) ? flush_file(fs, node)
-	                           : flush_other(fs, node);
+	return S_ISREG(ovl_node_type(node)) ? flush_file(fs, node)
+	                                    : flush_other(fs, node);
 }
 
 static bool sets_more_than_size(const struct ovl_setattr *set)
@@ -214,9 +214,9 @@ static int set_upper(struct ovl *fs, struct ovl_node *node,
 static int check_size(const struct ovl_node *node,
                       const struct ovl_setattr *set)
 {
-	if (!set->has_size || S_ISREG(node->type))
+	if (!set->has_size || S_ISREG(ovl_node_type(node)))
 		return set->has_size && set->size > INT64_MAX ? -EFBIG : 0;
-	return S_ISDIR(node->type) ? -EISDIR : -EINVAL;
+	return S_ISDIR(ovl_node_type(node)) ? -EISDIR : -EINVAL;
 }
 
 static bool is_guarded(const struct timespec *guard,

@@ -49,7 +49,7 @@ static void open_for_attributes(struct ovl_node *node)
 {
 	struct ovl_fd *fd;
 
-	if (S_ISREG(node->type) && !ovl_file_fd(node, true, &fd))
+	if (S_ISREG(ovl_node_type(node)) && !ovl_file_fd(node, true, &fd))
 		ovl_fd_unref(node->tree->fds, fd);
 }
 
@@ -59,7 +59,7 @@ static int open_source(struct ovl *fs, struct ovl_node *node, uint64_t size,
 {
 	int err = 0;
 
-	source->has_data = S_ISREG(node->type) &&
+	source->has_data = S_ISREG(ovl_node_type(node)) &&
 	                   !(fs->metacopy && size == OVL_COPYUP_ATTRS);
 	if (source->has_data)
 		err = ovl_data_open(node, true, &source->data);
@@ -109,8 +109,8 @@ static int mark_copy(struct ovl *fs, struct ovl_node *node, int fd,
 	int err;
 
 	/* By any other name of it, it must not be copied again. */
-	*indexed = !S_ISDIR(node->type) && nlink > 1;
-	if (S_ISDIR(node->type))
+	*indexed = !S_ISDIR(ovl_node_type(node)) && nlink > 1;
+	if (S_ISDIR(ovl_node_type(node)))
 		return 0;
 	err = ovl_xattr_set_origin(&fs->upper, fd, real, node->id);
 	/* All of its names show still, whether the copy has them or not. */
@@ -128,7 +128,7 @@ static int flush_copy(struct ovl *fs, struct ovl_node *node, int fd,
 {
 	if (has_data)
 		return ovl_flush_data(fs, fd);
-	if (S_ISREG(node->type) || S_ISDIR(node->type))
+	if (S_ISREG(ovl_node_type(node)) || S_ISDIR(ovl_node_type(node)))
 		return ovl_flush_before(fs, fd);
 	return ovl_flush_marks(fs, fd);
 }
@@ -159,8 +159,8 @@ static int finish(struct ovl *fs, struct ovl_node *node,
 		                &indexed);
 	if (!err)
 		err = flush_copy(fs, node, copy->fd,
-		                 S_ISREG(node->type) && !copy->metacopy &&
-		                         attr->size > 0);
+		                 S_ISREG(ovl_node_type(node)) &&
+		                         !copy->metacopy && attr->size > 0);
 	if (!err && indexed)
 		err = add_to_index(fs, node, copy->fd);
 	if (err)
@@ -193,8 +193,8 @@ static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
 		return err;
 	err = ovl_node_reread_fd(node, source.self.num, false, &attr);
 	if (!err) {
-		copy->metacopy = S_ISREG(node->type) && !source.has_data &&
-		                 attr.size > 0;
+		copy->metacopy = S_ISREG(ovl_node_type(node)) &&
+		                 !source.has_data && attr.size > 0;
 		/* What is cut shows as soon as the copy does. */
 		if (source.has_data && size < attr.size)
 			clock_gettime(CLOCK_REALTIME_COARSE, &attr.mtime);
@@ -293,7 +293,7 @@ static int put_in_place(struct ovl *fs, struct ovl_node *node,
 	if (err)
 		goto out;
 	put_back_times(ovl_fd_num(fd), &dir_attr);
-	ovl_dir_note(dir, name, node->id.fileid, IFTODT(node->type));
+	ovl_dir_note(dir, name, node->id.fileid, IFTODT(ovl_node_type(node)));
 	ovl_node_reread(dir, true, NULL);
 	fresh = add_node(fs, node, dir, name, copy);
 	if (!fresh)
@@ -341,7 +341,7 @@ static int settle(struct ovl *fs, const struct job *what,
                   struct ovl_node *upper)
 {
 	if (ovl_flush_is_for_all(fs) &&
-	    (!S_ISREG(upper->type) || what->size == OVL_COPYUP_ATTRS))
+	    (!S_ISREG(ovl_node_type(upper)) || what->size == OVL_COPYUP_ATTRS))
 		return 0;
 	return ovl_flush_place(fs, upper);
 }
@@ -469,7 +469,7 @@ static bool takes_it_soon(const struct ovl *fs, struct ovl_node *dir)
 	if (!dir->tree->upper ||
 	    (fs->cache != OVL_CACHE_ALWAYS &&
 	     atomic_load(&dir->dir->weight) > QUICK_NAMES) ||
-	    (dir->lower && !ovl_dir_is_read_in(dir->lower)) ||
+	    (ovl_node_lower(dir) && !ovl_dir_is_read_in(ovl_node_lower(dir))) ||
 	    !ovl_dir_lock_soon(dir))
 		return false;
 	pthread_mutex_unlock(&dir->dir->change);
@@ -485,7 +485,7 @@ static int check_quick(struct ovl *fs, struct ovl_node *node, uint64_t size)
 	bool is_quick;
 
 	if (!fs->tree.in_memory || !ovl_flush_never_waits(fs) ||
-	    !S_ISREG(node->type) || !ovl_node_has_data(node))
+	    !S_ISREG(ovl_node_type(node)) || !ovl_node_has_data(node))
 		return -EAGAIN;
 	if (ovl_node_attr(node, fs->cache, false, &attr) || attr.nlink > 1 ||
 	    (has_data && attr.size > QUICK_BYTES) ||

@@ -410,7 +410,7 @@ static int check_verifier(struct ovl *fs, struct ovl_node *node,
 	ssize_t n;
 	int err;
 
-	if (!node->tree->upper || !S_ISREG(node->type))
+	if (!node->tree->upper || !S_ISREG(ovl_node_type(node)))
 		return -EEXIST;
 	err = ovl_self_open(node, &self);
 	if (err)
@@ -433,7 +433,7 @@ static int take_existing(struct ovl *fs, const struct ovl_caller *caller,
 
 	if (node->dir)
 		return -EISDIR;
-	if (!S_ISREG(node->type) || !set->has_size || set->size != 0)
+	if (!S_ISREG(ovl_node_type(node)) || !set->has_size || set->size != 0)
 		return 0;
 	return ovl_setattr(fs, caller, node, &cut, NULL, NULL);
 }

@@ -143,10 +143,10 @@ static unsigned part_of(const struct ovl_node *node,
 	const struct ovl_dir *dir = parent->dir;
 	unsigned i = node->part;
 
-	if (i < dir->nparts && dir->parts[i].layer == node->layer)
+	if (i < dir->nparts && dir->parts[i].layer == ovl_node_layer(node))
 		return i;
 	for (i = 0; i < dir->nparts; i++)
-		if (dir->parts[i].layer == node->layer)
+		if (dir->parts[i].layer == ovl_node_layer(node))
 			break;
 	return i;
 }
@@ -203,14 +203,14 @@ static int lower_cookie(struct ovl_node *dir, const char *name,
 	int err;
 
 	*cookie = 0;
-	if (!dir->lower)
+	if (!ovl_node_lower(dir))
 		return 0;
-	err = ovl_dir_lock(dir->lower, true);
+	err = ovl_dir_lock(ovl_node_lower(dir), true);
 	if (err)
 		return err;
-	if (ovl_dir_find(dir->lower, name, &found))
+	if (ovl_dir_find(ovl_node_lower(dir), name, &found))
 		*cookie = found.cookie;
-	ovl_dir_unlock(dir->lower);
+	ovl_dir_unlock(ovl_node_lower(dir));
 	return 0;
 }
 
@@ -261,7 +261,7 @@ static uint64_t recall(const struct loading *loading, const char *name,
 	if (!found || found->type != type || !found->fileid)
 		return 0;
 	node = ovl_tree_get(dir->tree, found->fileid);
-	if (node && node->ino == ino)
+	if (node && ovl_node_ino(node) == ino)
 		fileid = found->fileid;
 	ovl_node_unref(node);
 	return fileid;

@@ -79,7 +79,7 @@ static int read_names_in(struct ovl_edit *edit)
 	if (edit->may_wait)
 		return ovl_dir_load(dir);
 	if (!ovl_dir_is_read_in(dir) ||
-	    (dir->lower && !ovl_dir_is_read_in(dir->lower)))
+	    (ovl_node_lower(dir) && !ovl_dir_is_read_in(ovl_node_lower(dir))))
 		return -EAGAIN;
 	return 0;
 }
@@ -172,7 +172,7 @@ int ovl_edit_release(struct ovl_edit *edit, int err)
 
 int ovl_edit_covers(struct ovl_edit *edit, const char *name, bool *covers)
 {
-	struct ovl_node *lower = edit->dir->lower;
+	struct ovl_node *lower = ovl_node_lower(edit->dir);
 	struct ovl_found found;
 	int err;
 
@@ -235,8 +235,8 @@ static int choose_form(struct ovl_node *node, int fd, bool names_fixed)
 {
 	if (!node->indexed)
 		return 0;
-	return names_fixed ? ovl_links_make_absolute(node->layer, fd)
-	                   : ovl_links_make_relative(node->layer, fd);
+	return names_fixed ? ovl_links_make_absolute(ovl_node_layer(node), fd)
+	                   : ovl_links_make_relative(ovl_node_layer(node), fd);
 }
 
 static int link_into_place(struct ovl_edit *edit, int fd, const char *name)
@@ -275,7 +275,8 @@ static int add_link(struct ovl_edit *edit, struct ovl_node *node,
 	ovl_self_close(&self);
 	if (err)
 		return err;
-	ovl_dir_note(edit->dir, name, node->id.fileid, IFTODT(node->type));
+	ovl_dir_note(edit->dir, name, node->id.fileid,
+	             IFTODT(ovl_node_type(node)));
 	ovl_node_reread(node, false, NULL);
 	return 0;
 }
@@ -372,7 +373,7 @@ static uint32_t count_names(struct ovl_edit *edit, const struct ovl_node *node,
 	struct stat st;
 
 	if (fstatat(ovl_fd_num(edit->fd), name, &st, AT_SYMLINK_NOFOLLOW) ||
-	    st.st_ino != node->ino)
+	    st.st_ino != ovl_node_ino(node))
 		return 1;
 	return st.st_nlink;
 }
@@ -420,8 +421,8 @@ void ovl_edit_unlinked(struct ovl_edit *edit, struct ovl_node *node,
 	lost = !last && !node->indexed &&
 	       !ovl_map_get_one(map, node->id.fileid, &parent, other);
 	if (gone && !node->dir)
-		ovl_standin_remove(edit->fs->standins, node->ino,
-		                   node->ino_generation);
+		ovl_standin_remove(edit->fs->standins, ovl_node_ino(node),
+		                   ovl_node_ino_generation(node));
 	if (last || lost) {
 		ovl_fdslot_clear(node->tree->fds, &node->fd, gone);
 		ovl_tree_forget(node->tree, node);

@@ -15,10 +15,9 @@
 static int check_same(const struct ovl_node *node, int dirfd, const char *name)
 {
 	struct ovl_real real;
-	int err = ovl_layer_look(node->layer, dirfd, name, &real);
+	int err = ovl_layer_look(ovl_node_layer(node), dirfd, name, &real);
 
-	if (!err &&
-	    (real.ino != node->ino || real.generation != node->ino_generation))
+	if (!err && !ovl_node_is_of(node, &real))
 		err = -ESTALE;
 	return err;
 }
@@ -31,7 +30,8 @@ static int open_by_place(struct ovl_node *node, int flags, bool cached)
 	err = ovl_way_open(node, !cached, &way);
 	if (err)
 		return err;
-	fd = ovl_layer_open(node->layer, way.dirfd, way.name, flags, cached);
+	fd = ovl_layer_open(ovl_node_layer(node), way.dirfd, way.name, flags,
+	                    cached);
 	/* A whiteout has mode 0: without root, that is what it says. */
 	if (fd == -EACCES && !cached) {
 		err = check_same(node, way.dirfd, way.name);
@@ -105,14 +105,14 @@ int ovl_file_fd(struct ovl_node *file, bool may_wait, struct ovl_fd **fd)
 /* The data of a file that is where a redirect led. */
 static int open_data(struct ovl_node *file, bool may_wait, struct ovl_fd **fd)
 {
-	struct ovl_fdslot *slot = &file->data->fd;
+	struct ovl_fdslot *slot = &ovl_node_data(file)->fd;
 	struct ovl_fd *got = ovl_fdslot_get(file->tree->fds, slot);
 	int num;
 
 	if (!got) {
 		if (!may_wait)
 			return -EAGAIN;
-		num = ovl_part_open(file, file->data,
+		num = ovl_part_open(file, ovl_node_data(file),
 		                    O_RDONLY | O_NONBLOCK | O_NOCTTY);
 		if (num < 0)
 			return is_elsewhere(num) ? -ESTALE : num;
@@ -128,14 +128,14 @@ int ovl_data_open(struct ovl_node *file, bool may_wait, struct ovl_data *data)
 {
 	int err;
 
-	if (!ovl_node_has_data(file) && file->lower)
-		file = file->lower;
+	if (!ovl_node_has_data(file) && ovl_node_lower(file))
+		file = ovl_node_lower(file);
 	data->fds = file->tree->fds;
 	if (ovl_node_has_data(file)) {
-		data->layer = file->layer;
+		data->layer = ovl_node_layer(file);
 		err = ovl_file_fd(file, may_wait, &data->fd);
 	} else {
-		data->layer = file->data->layer;
+		data->layer = ovl_node_data(file)->layer;
 		err = open_data(file, may_wait, &data->fd);
 	}
 	return err;

@@ -51,7 +51,7 @@ static int upper_child(struct ovl *fs, struct ovl_node *dir, const char *name,
 	is_there = ovl_dir_find(dir, name, &found);
 	ovl_dir_unlock(dir);
 	if (!is_there)
-		return dir->lower ? 1 : -ENOENT;
+		return ovl_node_lower(dir) ? 1 : -ENOENT;
 	if (found.type == DT_WHT)
 		return -ENOENT;
 	got = found.fileid ? ovl_tree_get(&fs->tree, found.fileid) : NULL;
@@ -91,7 +91,7 @@ static int upper_seek(struct ovl *fs, struct ovl_node *dir, const char *name,
 	ovl_fd_unref(fs->tree.fds, fd);
 	if (err > 0)
 		return ovl_upper_load(fs, dir, name, node);
-	return err ? err : dir->lower ? 1 : -ENOENT;
+	return err ? err : ovl_node_lower(dir) ? 1 : -ENOENT;
 }
 
 /*
@@ -147,7 +147,7 @@ int ovl_find_child(struct ovl *fs, struct ovl_node *dir, const char *name,
 		err = upper_child(fs, dir, name, may_wait, node);
 		if (err <= 0)
 			return err;
-		dir = dir->lower;
+		dir = ovl_node_lower(dir);
 	}
 	err = ovl_stack_lookup(fs->stack, dir, name, may_wait, &got);
 	if (err)
@@ -168,7 +168,7 @@ static int seek_child(struct ovl *fs, struct ovl_node *dir, const char *name,
 		err = upper_seek(fs, dir, name, true, node);
 		if (err <= 0)
 			return err;
-		dir = dir->lower;
+		dir = ovl_node_lower(dir);
 	}
 	err = ovl_stack_seek(fs->stack, dir, name, &got);
 	return err ? err : over_link(fs, got, true, node);

@@ -109,7 +109,7 @@ static int flush_both(struct ovl *fs, struct ovl_node *node)
 	unsigned n = 0;
 
 	err = dir ? ovl_dir_fd(dir, 0, true, &dir_fd) : -ESTALE;
-	if (!err && S_ISREG(node->type))
+	if (!err && S_ISREG(ovl_node_type(node)))
 		err = ovl_file_fd(node, true, &fd);
 	if (!err) {
 		if (fd)
@@ -127,20 +127,24 @@ static int flush_both(struct ovl *fs, struct ovl_node *node)
 
 void ovl_flush_placed(struct ovl_node *node)
 {
-	atomic_fetch_add(&node->placed, 1);
+	atomic_fetch_add(&atomic_load(&node->more)->placed, 1);
 }
 
 int ovl_flush_place(struct ovl *fs, struct ovl_node *node)
 {
-	unsigned placed = atomic_load(&node->placed);
+	struct ovl_more *more = atomic_load(&node->more);
+	unsigned placed;
 	int err;
 
-	if (fs->sync != OVL_SYNC || atomic_load(&node->settled) == placed)
+	if (fs->sync != OVL_SYNC || !more)
+		return 0;
+	placed = atomic_load(&more->placed);
+	if (atomic_load(&more->settled) == placed)
 		return 0;
 	err = ovl_flush_is_for_all(fs) ? ovl_flush_changes(fs, NULL, 0)
 	                               : flush_both(fs, node);
 	if (!err)
-		atomic_store(&node->settled, placed);
+		atomic_store(&more->settled, placed);
 	return err;
 }
 

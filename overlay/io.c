@@ -24,9 +24,9 @@
 
 static int check_regular(const struct ovl_node *node)
 {
-	if (S_ISREG(node->type))
+	if (S_ISREG(ovl_node_type(node)))
 		return 0;
-	return S_ISDIR(node->type) ? -EISDIR : -EINVAL;
+	return S_ISDIR(ovl_node_type(node)) ? -EISDIR : -EINVAL;
 }
 
 /*
@@ -113,7 +113,7 @@ ssize_t ovl_readlink(struct ovl *fs, const struct ovl_caller *caller,
 	ssize_t n;
 
 	(void)fs;
-	if (!S_ISLNK(node->type))
+	if (!S_ISLNK(ovl_node_type(node)))
 		return -EINVAL;
 	if (!caller->may_wait)
 		return -EAGAIN;

@@ -116,7 +116,7 @@ static int take_batch(struct listing *listing, uint64_t cookie,
                       struct batch *batch)
 {
 	struct ovl_node *dir = listing->dir;
-	struct ovl_node *lower = dir->tree->upper ? dir->lower : NULL;
+	struct ovl_node *lower = dir->tree->upper ? ovl_node_lower(dir) : NULL;
 	int err;
 
 	batch->n = 0;
@@ -171,8 +171,8 @@ static int own_fileid(struct ovl_node *dir, struct ovl_dirent *entry)
 		return err;
 	is_there = ovl_dir_find(dir, entry->name, &found);
 	ovl_dir_unlock(dir);
-	if (!is_there && dir->lower)
-		return own_fileid(dir->lower, entry);
+	if (!is_there && ovl_node_lower(dir))
+		return own_fileid(ovl_node_lower(dir), entry);
 	if (!is_there || found.part == OVL_PART_NONE)
 		return -ENOENT;
 	err = ovl_dir_fd(dir, found.part, true, &fd);

@@ -72,7 +72,7 @@ int ovl_metacopy_complete(struct ovl_node *node, uint64_t size,
 	struct ovl_fd *to;
 	int err;
 
-	if (!atomic_load(&node->metacopy))
+	if (!ovl_node_is_metacopy(node))
 		return 0;
 	err = ovl_data_open(node, true, &from);
 	if (err)
@@ -85,7 +85,8 @@ int ovl_metacopy_complete(struct ovl_node *node, uint64_t size,
 			/* In this order: who sees that it has its data writes
 			 * to it, and what he writes is lost with them. */
 			ovl_flush_placed(node);
-			atomic_store(&node->metacopy, false);
+			atomic_store(&atomic_load(&node->more)->metacopy,
+			             false);
 			err = ovl_flush_place(copying->fs, node);
 		}
 		ovl_fd_unref(node->tree->fds, to);
@@ -101,9 +102,9 @@ int ovl_metacopy_redirect(struct ovl *fs, struct ovl_node *node)
 	int err;
 
 	/* Where the stack has no node for the data, a redirect led to it. */
-	if (!atomic_load(&node->metacopy) || !node->lower)
+	if (!ovl_node_is_metacopy(node) || !ovl_node_lower(node))
 		return 0;
-	err = ovl_stack_path(node->lower, redirect);
+	err = ovl_stack_path(ovl_node_lower(node), redirect);
 	if (err)
 		return err == -ENAMETOOLONG ? -EXDEV : err;
 	err = ovl_file_fd(node, true, &fd);

@@ -22,6 +22,9 @@ uint64_t ovl_now(void)
 	return (uint64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* Where the type stands in a mode. */
+#define TYPE_SHIFT 12
+
 /* ---- locking ------------------------------------------------------------- */
 
 /* Nodes are allocated: the lowest bits of their addresses are the same. */
@@ -52,13 +55,14 @@ void ovl_node_unlock(struct ovl_node *node)
 unsigned ovl_node_shapes(const struct ovl_node *parent,
                          const struct ovl_node *node)
 {
+	struct ovl_node *lower = parent ? ovl_node_lower(parent) : NULL;
 	unsigned shapes = 0;
 
 	/* Each only grows: so does their sum. */
 	if (parent) {
 		shapes += atomic_load(&parent->dir->shape);
-		if (parent->lower)
-			shapes += atomic_load(&parent->lower->dir->shape);
+		if (lower)
+			shapes += atomic_load(&lower->dir->shape);
 	}
 	if (node && node->dir)
 		shapes += atomic_load(&node->dir->shape);
@@ -79,29 +83,44 @@ static size_t redirect_bytes(const struct ovl_part *part)
 }
 
 /* Others may hold it too: then it counts for each. */
-static size_t acl_bytes(const struct ovl_kept_acl *kept)
+static size_t acl_bytes(const struct ovl_acl *acl)
 {
-	return kept->acl ? ovl_heap_bytes(sizeof(*kept->acl) +
-	                                  kept->acl->n *
-	                                          sizeof(kept->acl->entries[0]))
-	                 : 0;
+	return acl ? ovl_heap_bytes(sizeof(*acl) +
+	                            acl->n * sizeof(acl->entries[0]))
+	           : 0;
 }
 
-/* What it takes: itself, its place in its tree's table, its name, its parts. */
+static size_t more_bytes(const struct ovl_more *more)
+{
+	size_t bytes;
+
+	if (!more)
+		return 0;
+	bytes = ovl_heap_bytes(sizeof(*more)) + acl_bytes(more->access_acl);
+	if (more->name)
+		bytes += ovl_heap_bytes(strlen(more->name) + 1);
+	if (more->data)
+		bytes += ovl_heap_bytes(sizeof(*more->data)) +
+		         redirect_bytes(more->data);
+	return bytes;
+}
+
+static size_t node_size(size_t name_len)
+{
+	return sizeof(struct ovl_node) + name_len + 1;
+}
+
+/* What it takes, a directory's names aside: itself, its place in its tree's table,
+ * what it has more, its parts. */
 static size_t bytes_of(const struct ovl_node *node)
 {
 	const struct ovl_dir *dir = node->dir;
-	size_t bytes = ovl_heap_bytes(sizeof(*node)) + 2 * sizeof(node);
+	size_t bytes = ovl_heap_bytes(node_size(strlen(node->name))) +
+	               sizeof(node) + more_bytes(atomic_load(&node->more));
 
-	if (node->name)
-		bytes += ovl_heap_bytes(strlen(node->name) + 1);
-	if (node->data)
-		bytes += ovl_heap_bytes(sizeof(*node->data)) +
-		         redirect_bytes(node->data);
-	bytes += acl_bytes(&node->access_acl);
 	if (!dir)
 		return bytes;
-	bytes += acl_bytes(&dir->default_acl);
+	bytes += acl_bytes(dir->default_acl);
 	for (unsigned i = 0; i < dir->nparts; i++)
 		bytes += redirect_bytes(&dir->parts[i]);
 	return bytes + ovl_heap_bytes(sizeof(*dir) +
@@ -120,21 +139,31 @@ static void dir_free(struct ovl_node *node)
 		free(dir->parts[i].redirect);
 	}
 	pthread_mutex_destroy(&dir->change);
-	ovl_acl_unref(dir->default_acl.acl);
+	ovl_acl_unref(dir->default_acl);
 	free(dir);
+}
+
+static void more_free(struct ovl_node *node)
+{
+	struct ovl_more *more = atomic_load(&node->more);
+
+	if (!more)
+		return;
+	if (more->data) {
+		ovl_fdslot_clear(node->tree->fds, &more->data->fd, false);
+		free(more->data->redirect);
+		free(more->data);
+	}
+	ovl_acl_unref(more->access_acl);
+	free(more->name);
+	free(more);
 }
 
 static void node_free(struct ovl_node *node)
 {
 	dir_free(node);
-	if (node->data) {
-		ovl_fdslot_clear(node->tree->fds, &node->data->fd, false);
-		free(node->data->redirect);
-		free(node->data);
-	}
+	more_free(node);
 	ovl_fdslot_clear(node->tree->fds, &node->fd, false);
-	ovl_acl_unref(node->access_acl.acl);
-	free(node->name);
 	free(node);
 }
 
@@ -148,8 +177,8 @@ void ovl_node_unref(struct ovl_node *node)
 		                              memory_order_acq_rel) != 1)
 			return;
 		parent = node->parent;
-		lower = node->lower;
-		ovl_tree_discharge(node->tree, 1, node->bytes);
+		lower = ovl_node_lower(node);
+		ovl_tree_discharge(node->tree, 1, bytes_of(node));
 		node_free(node);
 		/* A stack's node has none below it: no deeper than this. */
 		ovl_node_unref(lower);
@@ -205,51 +234,78 @@ static int add_dir(struct ovl_node *node, const struct ovl_node_spec *spec)
 		return -ENOMEM;
 	pthread_mutex_init(&dir->change, NULL);
 	dir->nparts = spec->nparts;
+	dir->extra_links = spec->extra_links;
 	for (unsigned i = 0; i < spec->nparts && !err; i++)
 		err = part_init(&dir->parts[i], &spec->parts[i]);
 	node->dir = dir;
 	return !err && spec->empty ? set_empty(node) : err;
 }
 
-/* What takes memory of its own. 0 or -ENOMEM. */
-static int fill(struct ovl_node *node, const struct ovl_node_spec *spec)
+/* What it has more, from now on if it had nothing before. NULL: no memory. */
+static struct ovl_more *have_more(struct ovl_node *node)
 {
-	if (spec->parent) {
-		node->name = strdup(spec->name);
-		if (!node->name)
-			return -ENOMEM;
+	struct ovl_more *more = atomic_load(&node->more);
+
+	if (!more) {
+		more = calloc(1, sizeof(*more));
+		atomic_store(&node->more, more);
 	}
-	if (spec->data) {
-		node->data = calloc(1, sizeof(*node->data));
-		if (!node->data || part_init(node->data, spec->data))
-			return -ENOMEM;
-	}
-	return S_ISDIR(node->type) ? add_dir(node, spec) : 0;
+	return more;
+}
+
+static bool is_device(mode_t mode)
+{
+	return S_ISCHR(mode) || S_ISBLK(mode);
+}
+
+/* Whether its inode is not the one that its identity tells of. */
+static bool is_copy(const struct ovl_node_spec *spec)
+{
+	return ovl_fileid_ino(spec->id.fileid) != spec->real->ino ||
+	       spec->id.generation != spec->real->generation;
+}
+
+static int add_more(struct ovl_node *node, const struct ovl_node_spec *spec)
+{
+	struct ovl_more *more;
+
+	if (!node->tree->upper && !spec->data && !is_copy(spec) &&
+	    !is_device(spec->real->attr.mode))
+		return 0;
+	more = have_more(node);
+	if (!more)
+		return -ENOMEM;
+	more->ino = spec->real->ino;
+	more->ino_generation = spec->real->generation;
+	more->data_used = spec->data_used;
+	atomic_init(&more->metacopy, spec->metacopy);
+	atomic_init(&more->placed, spec->copied_up);
+	if (!spec->data)
+		return 0;
+	more->data = calloc(1, sizeof(*more->data));
+	return more->data ? part_init(more->data, spec->data) : -ENOMEM;
 }
 
 struct ovl_node *ovl_node_new(struct ovl_tree *tree,
                               const struct ovl_node_spec *spec)
 {
-	struct ovl_node *node = calloc(1, sizeof(*node));
+	const size_t name_len = spec->parent ? strlen(spec->name) : 0;
+	struct ovl_node *node = calloc(1, node_size(name_len));
 
 	if (!node)
 		return NULL;
 	node->id = spec->id;
 	node->tree = tree;
-	node->layer = spec->layer;
-	node->ino = spec->real->ino;
-	node->ino_generation = spec->real->generation;
-	node->type = spec->real->attr.mode & S_IFMT;
+	node->layer = (uint16_t)(spec->layer - tree->layers);
+	node->type = (spec->real->attr.mode & S_IFMT) >> TYPE_SHIFT;
 	node->part = spec->part;
 	node->foreign = spec->real->foreign;
 	node->indexed = spec->indexed;
 	node->open_ended = spec->open_ended;
-	node->extra_links = spec->extra_links;
-	node->data_used = spec->data_used;
-	atomic_init(&node->metacopy, spec->metacopy);
-	atomic_init(&node->placed, spec->copied_up);
-	atomic_init(&node->settled, 0);
-	if (fill(node, spec)) {
+	if (name_len)
+		memcpy(node->name, spec->name, name_len);
+	if (add_more(node, spec) ||
+	    (S_ISDIR(spec->real->attr.mode) && add_dir(node, spec))) {
 		node_free(node);
 		return NULL;
 	}
@@ -259,11 +315,11 @@ struct ovl_node *ovl_node_new(struct ovl_tree *tree,
 	if (spec->parent)
 		atomic_init(&node->verified,
 		            atomic_load(&spec->parent->verified));
-	node->lower = spec->lower ? ovl_node_ref(spec->lower) : NULL;
+	if (spec->lower)
+		have_more(node)->lower = ovl_node_ref(spec->lower);
 	atomic_init(&node->refs, 2); /* the tree's and the caller's */
 	atomic_init(&node->used, true);
-	node->bytes = bytes_of(node);
-	ovl_tree_charge(tree, 1, node->bytes);
+	ovl_tree_charge(tree, 1, bytes_of(node));
 	return node;
 }
 
@@ -274,12 +330,101 @@ struct ovl_id ovl_node_id(const struct ovl_node *node)
 
 mode_t ovl_node_type(const struct ovl_node *node)
 {
-	return node->type;
+	return (mode_t)node->type << TYPE_SHIFT;
+}
+
+const struct ovl_layer *ovl_node_layer(const struct ovl_node *node)
+{
+	return &node->tree->layers[node->layer];
+}
+
+struct ovl_part *ovl_node_data(const struct ovl_node *node)
+{
+	struct ovl_more *more = atomic_load(&node->more);
+
+	return more ? more->data : NULL;
+}
+
+bool ovl_node_is_metacopy(const struct ovl_node *node)
+{
+	struct ovl_more *more = atomic_load(&node->more);
+
+	return more && atomic_load(&more->metacopy);
 }
 
 bool ovl_node_has_data(const struct ovl_node *node)
 {
-	return node->tree->upper ? !atomic_load(&node->metacopy) : !node->data;
+	return node->tree->upper ? !ovl_node_is_metacopy(node)
+	                         : !ovl_node_data(node);
+}
+
+uint64_t ovl_node_ino(const struct ovl_node *node)
+{
+	struct ovl_more *more = atomic_load(&node->more);
+
+	return more && more->ino ? more->ino : ovl_fileid_ino(node->id.fileid);
+}
+
+uint64_t ovl_node_ino_generation(const struct ovl_node *node)
+{
+	struct ovl_more *more = atomic_load(&node->more);
+
+	return more && more->ino ? more->ino_generation : node->id.generation;
+}
+
+bool ovl_node_is_of(const struct ovl_node *node, const struct ovl_real *real)
+{
+	return real->ino == ovl_node_ino(node) &&
+	       real->generation == ovl_node_ino_generation(node) &&
+	       (real->attr.mode & S_IFMT) == ovl_node_type(node);
+}
+
+/* ---- attributes ----------------------------------------------------------- */
+
+void ovl_node_get_attr(const struct ovl_node *node, struct ovl_attr *attr)
+{
+	const struct ovl_kept_attr *kept = &node->attr;
+	struct ovl_more *more = atomic_load(&node->more);
+
+	*attr = (struct ovl_attr){
+		.fileid = node->id.fileid,
+		.size = kept->size,
+		.used = kept->used,
+		.mode = ovl_node_type(node) | node->mode,
+		.nlink = kept->nlink,
+		.uid = kept->uid,
+		.gid = kept->gid,
+		.rdev_major = more ? more->rdev_major : 0,
+		.rdev_minor = more ? more->rdev_minor : 0,
+		.atime = { kept->atime, kept->atime_ns },
+		.mtime = { kept->mtime, kept->mtime_ns },
+		.ctime = { kept->ctime, kept->ctime_ns },
+	};
+}
+
+void ovl_node_set_attr(struct ovl_node *node, const struct ovl_attr *attr)
+{
+	struct ovl_more *more = atomic_load(&node->more);
+
+	node->mode = attr->mode & ~S_IFMT;
+	node->attr = (struct ovl_kept_attr){
+		.size = attr->size,
+		.used = attr->used,
+		.atime = attr->atime.tv_sec,
+		.mtime = attr->mtime.tv_sec,
+		.ctime = attr->ctime.tv_sec,
+		.atime_ns = (uint32_t)attr->atime.tv_nsec,
+		.mtime_ns = (uint32_t)attr->mtime.tv_nsec,
+		.ctime_ns = (uint32_t)attr->ctime.tv_nsec,
+		.nlink = attr->nlink,
+		.uid = attr->uid,
+		.gid = attr->gid,
+	};
+	/* A device has more since it was made; others have no numbers. */
+	if (more) {
+		more->rdev_major = attr->rdev_major;
+		more->rdev_minor = attr->rdev_minor;
+	}
 }
 
 uint64_t ovl_node_used(struct ovl_node *node)
@@ -309,38 +454,97 @@ struct ovl_node *ovl_node_place(struct ovl_node *node, char *name)
 	ovl_node_lock(node);
 	if (node->parent) {
 		parent = ovl_node_ref(node->parent);
-		strcpy(name, node->name); /* names have 255 bytes at most */
+		strcpy(name,
+		       ovl_node_name(node)); /* names have 255 bytes at most */
 	}
 	ovl_node_unlock(node);
 	return parent;
 }
 
-void ovl_node_count(struct ovl_node *node)
+/* Count its memory anew, which was that much before. */
+static void count_anew(struct ovl_node *node, size_t before)
 {
-	ovl_tree_discharge(node->tree, 0, node->bytes);
-	node->bytes = bytes_of(node);
-	ovl_tree_charge(node->tree, 0, node->bytes);
+	ovl_tree_charge(node->tree, 0, bytes_of(node));
+	ovl_tree_discharge(node->tree, 0, before);
+}
+
+const char *ovl_node_name(const struct ovl_node *node)
+{
+	struct ovl_more *more = atomic_load(&node->more);
+
+	return more && more->name ? more->name : node->name;
+}
+
+/* 0 or -ENOMEM. */
+static int set_name(struct ovl_node *node, const char *name)
+{
+	struct ovl_more *more;
+	char *copy;
+
+	if (!strcmp(ovl_node_name(node), name))
+		return 0;
+	copy = strdup(name);
+	more = copy ? have_more(node) : NULL;
+	if (!more) {
+		free(copy);
+		return -ENOMEM;
+	}
+	free(more->name);
+	more->name = copy;
+	return 0;
 }
 
 int ovl_node_set_place(struct ovl_node *node, struct ovl_node *parent,
                        const char *name)
 {
-	struct ovl_node *old_parent;
-	char *old_name, *copy = strdup(name);
+	struct ovl_node *old_parent = NULL;
+	size_t before;
+	int err;
 
-	if (!copy)
-		return -ENOMEM;
 	ovl_node_lock(node);
-	old_parent = node->parent;
-	old_name = node->name;
-	node->parent = ovl_node_ref(parent);
-	node->name = copy;
-	ovl_node_count(node);
-	/* Nothing is known of it at that place. */
-	atomic_store(&node->seen, ovl_node_shapes(parent, node) - 1);
+	before = bytes_of(node);
+	err = set_name(node, name);
+	if (!err) {
+		old_parent = node->parent;
+		node->parent = ovl_node_ref(parent);
+		/* Nothing is known of it at that place. */
+		atomic_store(&node->seen, ovl_node_shapes(parent, node) - 1);
+	}
+	count_anew(node, before);
 	ovl_node_unlock(node);
 	ovl_node_unref(old_parent);
-	free(old_name);
+	return err;
+}
+
+struct ovl_acl *ovl_node_kept_acl(const struct ovl_node *node,
+                                  enum ovl_acl_kind kind)
+{
+	struct ovl_more *more = atomic_load(&node->more);
+
+	if (kind == OVL_ACL_DEFAULT)
+		return node->dir->default_acl;
+	return more ? more->access_acl : NULL;
+}
+
+int ovl_node_swap_acl(struct ovl_node *node, enum ovl_acl_kind kind,
+                      struct ovl_acl **acl)
+{
+	const size_t before = bytes_of(node);
+	struct ovl_acl *old = ovl_node_kept_acl(node, kind);
+	struct ovl_more *more;
+
+	if (*acl == old)
+		return 0;
+	if (kind == OVL_ACL_DEFAULT) {
+		node->dir->default_acl = *acl;
+	} else {
+		more = have_more(node);
+		if (!more)
+			return -ENOMEM;
+		more->access_acl = *acl;
+	}
+	*acl = old;
+	count_anew(node, before);
 	return 0;
 }
 
@@ -351,7 +555,7 @@ void ovl_node_remember(struct ovl_node *node, struct ovl_node *dir,
 
 	ovl_node_lock(node);
 	another = !node->dir && node->attr.nlink > 1 &&
-	          (node->parent != dir || strcmp(node->name, name));
+	          (node->parent != dir || strcmp(ovl_node_name(node), name));
 	ovl_node_unlock(node);
 	if (another)
 		ovl_map_put(node->tree->map, node->id.fileid, dir->id.fileid,

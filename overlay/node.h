@@ -26,12 +26,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <sys/stat.h>
+
+#include "overlay/acl.h"
 #include "overlay/attr.h"
 #include "overlay/fdcache.h"
 #include "overlay/layer.h"
 #include "overlay/names.h"
 
-struct ovl_acl;
 struct ovl_tree;
 
 /* When a directory was last changed (stamp.h). */
@@ -39,10 +41,15 @@ struct ovl_stamp {
 	struct timespec mtime, ctime;
 };
 
-/* An ACL as it was read from the layer. */
-struct ovl_kept_acl {
-	struct ovl_acl *acl; /* held; NULL: none */
-	uint64_t checked;    /* as struct ovl_node.checked */
+/*
+ * Attributes in the room that they need: a node has its type and its fileid
+ * besides, few are devices, and struct timespec is a quarter of nothing.
+ */
+struct ovl_kept_attr {
+	uint64_t size, used; /* bytes; bytes on disk */
+	int64_t atime, mtime, ctime;
+	uint32_t atime_ns, mtime_ns, ctime_ns;
+	uint32_t nlink, uid, gid;
 };
 
 /* What one layer has of an object: a directory that takes part in a merge. */
@@ -65,6 +72,8 @@ struct ovl_dir {
 	pthread_mutex_t change;
 	/* All its names, or NULL: not read in. Guarded by the node's lock. */
 	struct ovl_names *names;
+	/* Subdirectories of its parts below the top. Guarded likewise. */
+	uint32_t extra_links;
 	/* Of an upper directory that is to be read in again, since others may
 	 * have changed something: what its names stood for. Guarded likewise. */
 	struct ovl_names *former;
@@ -76,48 +85,65 @@ struct ovl_dir {
 	bool young;      /* what was read may have changed unseen since */
 	bool edited;     /* the server has changed it since it was read */
 	uint64_t loaded; /* when it was read: ns of ovl_now */
-	/* What an upper directory hands on; guarded by the node's lock. */
-	struct ovl_kept_acl default_acl;
+	/* What an upper directory hands on (held; NULL: nothing), and when that
+	 * was read: ns of ovl_now. Guarded by the node's lock. */
+	struct ovl_acl *default_acl;
+	uint64_t default_acl_checked;
 	/* Grows with each change by others that was seen. */
 	atomic_uint shape;
 	unsigned nparts;
 	struct ovl_part parts[]; /* top first; of an upper directory: one */
 };
 
-struct ovl_node {
-	struct ovl_id id;
-	struct ovl_tree *tree;
-	const struct ovl_layer *layer; /* where its attributes are read */
+/*
+ * What the nodes of an upper layer have besides, and few of a stack's: a device, a
+ * file with an ACL, with data elsewhere, or with another name than it came with.
+ */
+struct ovl_more {
 	/* Of a merged upper directory, the stack's; of a metacopy, the stack's
 	 * file that has its data, if it is not in `data`. Held. */
 	struct ovl_node *lower;
-	struct ovl_dir *dir;   /* NULL but for a directory */
 	struct ovl_part *data; /* of a file whose data is elsewhere: where */
-	atomic_bool metacopy;  /* an upper file without its data, for now */
+	uint64_t data_used;    /* bytes on disk of data that is elsewhere */
+	/* In its layer; 0: as in the node's identity, which it was born with. */
+	uint64_t ino, ino_generation;
 	/* How often it was put into place by copy-up, or got its data there, and
 	 * after how many of them that was flushed: see ovl_flush_place. */
 	atomic_uint placed, settled;
+	atomic_bool metacopy; /* an upper file without its data, for now */
+
+	/* Guarded by ovl_node_lock. */
+	uint32_t rdev_major, rdev_minor;
+	char *name; /* that it is known by now; NULL: by the node's own */
+	struct ovl_acl *access_acl; /* held; NULL: none */
+};
+
+/* There may be millions: what not all of them need is elsewhere. */
+struct ovl_node {
+	struct ovl_id id;
+	struct ovl_tree *tree;
+	struct ovl_dir *dir; /* NULL but for a directory */
+	/* NULL: as if it were all zero. Once there, it stays. */
+	struct ovl_more *_Atomic more;
 	struct ovl_fdslot fd; /* of a regular file: O_RDONLY, O_RDWR if upper */
-	uint64_t ino;         /* in its layer */
-	uint64_t ino_generation;
-	mode_t type;   /* S_IFMT bits */
-	uint16_t part; /* of its parent, in which it stands */
-	bool foreign;  /* another mount: not entered */
-	bool indexed;  /* reached through the index, by any name */
-	/* A directory that a redirect leads on from: a part may come to be where
-	 * nothing is, which no look at its parts would tell. */
-	bool open_ended;
-	uint32_t extra_links; /* a directory's, from its parts below the top */
-	uint64_t data_used;   /* bytes on disk of data that is elsewhere */
 
 	/* Guarded by ovl_node_lock. */
 	struct ovl_node *parent; /* held; NULL: the root */
-	char *name;              /* one that it has in its parent */
-	size_t bytes;            /* of memory, a directory's names aside */
-	struct ovl_attr attr;
-	uint64_t
-		checked; /* when attr was read: ns of CLOCK_MONOTONIC; 0: never */
-	struct ovl_kept_acl access_acl;
+	struct ovl_kept_attr attr;
+	/* When the attributes, and the access ACL, were read: ns of ovl_now;
+	 * 0: never. */
+	uint64_t checked, acl_checked;
+	uint16_t mode; /* the 07777 part */
+
+	uint16_t layer;   /* the tree's, where its attributes are read */
+	uint16_t part;    /* of its parent, in which it stands */
+	uint8_t type : 4; /* S_IFMT bits: ovl_node_type */
+	bool foreign : 1; /* another mount: not entered */
+	bool indexed : 1; /* reached through the index, by any name */
+	/* A directory that a redirect leads on from: a part may come to be where
+	 * nothing is, which no look at its parts would tell. */
+	bool open_ended : 1;
+	atomic_bool used; /* the tree's */
 
 	/* Whether it is still what shows at its place (verify.h): the time for
 	 * which that is known, ns of ovl_now, and what the shapes of the
@@ -126,9 +152,10 @@ struct ovl_node {
 	atomic_uint seen;
 
 	/* The tree's. */
-	atomic_uint refs; /* one of them the tree's own */
-	atomic_bool used;
+	atomic_uint refs; /* one of them its own */
 	struct ovl_node *hash_next;
+
+	char name[]; /* that it came with, in its parent: ovl_node_name */
 };
 
 /* What a node is made of. */
@@ -160,6 +187,50 @@ struct ovl_node_spec {
 void ovl_node_lock(struct ovl_node *node);
 bool ovl_node_trylock(struct ovl_node *node);
 void ovl_node_unlock(struct ovl_node *node);
+
+/* Where its attributes are read. */
+const struct ovl_layer *ovl_node_layer(const struct ovl_node *node);
+
+/*
+ * The directory that an upper one merges with, or the file that has the data of a
+ * metacopy; NULL: none. Borrowed: it stays.
+ */
+static inline struct ovl_node *ovl_node_lower(const struct ovl_node *node)
+{
+	struct ovl_more *more = atomic_load(&node->more);
+
+	return more ? more->lower : NULL;
+}
+
+/* Where the data of a stack's file is, or NULL: in itself. */
+struct ovl_part *ovl_node_data(const struct ovl_node *node);
+
+/* Whether an upper file is without its data, for now. */
+bool ovl_node_is_metacopy(const struct ovl_node *node);
+
+/* Its inode number in its layer, and the generation of that. */
+uint64_t ovl_node_ino(const struct ovl_node *node);
+uint64_t ovl_node_ino_generation(const struct ovl_node *node);
+
+/* Whether this is what it was made for: the same inode, of the same type. */
+bool ovl_node_is_of(const struct ovl_node *node, const struct ovl_real *real);
+
+/* What it is known by in its parent. The node's lock is held. */
+const char *ovl_node_name(const struct ovl_node *node);
+
+/* The attributes that were read last, and new ones. The node's lock is held. */
+void ovl_node_get_attr(const struct ovl_node *node, struct ovl_attr *attr);
+void ovl_node_set_attr(struct ovl_node *node, const struct ovl_attr *attr);
+
+/*
+ * Its ACL of that kind as it was read last, borrowed; and another, of which it takes
+ * the reference and gives that to the one before. The node's lock is held. 0 or
+ * -ENOMEM.
+ */
+struct ovl_acl *ovl_node_kept_acl(const struct ovl_node *node,
+                                  enum ovl_acl_kind kind);
+int ovl_node_swap_acl(struct ovl_node *node, enum ovl_acl_kind kind,
+                      struct ovl_acl **acl);
 
 /*
  * The shapes of all that decides what stands in the directory `parent`, and,
@@ -210,9 +281,6 @@ void ovl_node_set_names(struct ovl_node *node, struct ovl_names *names);
 
 /* Its names are to be read in again; what they stand for is known, mostly. */
 void ovl_node_doubt_names(struct ovl_node *node);
-
-/* Count the rest of its memory anew. The node's lock is held. */
-void ovl_node_count(struct ovl_node *node);
 
 /* Count the names anew, after a change in them. The node's lock is held. */
 void ovl_node_count_names(struct ovl_node *node);

@@ -379,7 +379,7 @@ static int make_trees(struct opening *o)
 	o->nlowers = 0;
 	if (!fs->has_upper)
 		return 0;
-	err = ovl_tree_init(&fs->tree, true, &config, o->writer,
+	err = ovl_tree_init(&fs->tree, &fs->upper, true, &config, o->writer,
 	                    fs->stack->cookie_key, ovl_flush_heard, fs);
 	if (err)
 		return err;

@@ -22,17 +22,19 @@
 void ovl_node_adopt(struct ovl_node *node, const struct ovl_real *real,
                     uint64_t begun)
 {
+	struct ovl_attr attr;
+
 	if (begun < node->checked)
 		return;
-	node->attr = real->attr;
-	node->attr.fileid = node->id.fileid;
-	if (S_ISDIR(node->type)) {
-		if (node->attr.nlink < 2)
-			node->attr.nlink = 2;
-		node->attr.nlink += node->extra_links;
+	attr = real->attr;
+	if (node->dir) {
+		if (attr.nlink < 2)
+			attr.nlink = 2;
+		attr.nlink += node->dir->extra_links;
 	}
 	if (!ovl_node_has_data(node))
-		node->attr.used = node->data_used;
+		attr.used = atomic_load(&node->more)->data_used;
+	ovl_node_set_attr(node, &attr);
 	node->checked = begun;
 }
 
@@ -44,9 +46,10 @@ static int look_by_name(struct ovl_node *node, struct ovl_real *real)
 	err = ovl_way_open(node, true, &way);
 	if (err)
 		return err;
-	err = node->indexed
-	              ? ovl_links_look(node->layer, way.dirfd, way.name, real)
-	              : ovl_layer_look(node->layer, way.dirfd, way.name, real);
+	err = node->indexed ? ovl_links_look(ovl_node_layer(node), way.dirfd,
+	                                     way.name, real)
+	                    : ovl_layer_look(ovl_node_layer(node), way.dirfd,
+	                                     way.name, real);
 	ovl_way_close(&way);
 	return err;
 }
@@ -54,23 +57,19 @@ static int look_by_name(struct ovl_node *node, struct ovl_real *real)
 /* By a descriptor of the object, which is that of no other. */
 static int look_by_fd(struct ovl_node *node, int fd, struct ovl_real *real)
 {
-	return node->indexed ? ovl_links_look(node->layer, fd, "", real)
-	                     : ovl_layer_look_again(node->layer, fd,
-	                                            node->ino_generation, real);
-}
-
-static bool is_same(const struct ovl_node *node, const struct ovl_real *real)
-{
-	return real->ino == node->ino &&
-	       real->generation == node->ino_generation &&
-	       (real->attr.mode & S_IFMT) == node->type;
+	return node->indexed
+	               ? ovl_links_look(ovl_node_layer(node), fd, "", real)
+	               : ovl_layer_look_again(ovl_node_layer(node), fd,
+	                                      ovl_node_ino_generation(node),
+	                                      real);
 }
 
 /* What looking by a name said, is the last word: there is no other to try. */
 static bool is_settled(const struct ovl_node *node, const struct ovl_real *real,
                        int err)
 {
-	return err ? err != -ENOENT && err != -ESTALE : is_same(node, real);
+	return err ? err != -ENOENT && err != -ESTALE
+	           : ovl_node_is_of(node, real);
 }
 
 /* It may have been forgotten; that is no reason to take what is in it for gone. */
@@ -123,8 +122,8 @@ static int look_now(struct ovl_node *node, struct ovl_real *real)
 			return look_by_name(node, real);
 		if (err)
 			return err;
-		err = ovl_layer_look_again(node->layer, ovl_fd_num(fd),
-		                           node->ino_generation, real);
+		err = ovl_layer_look_again(ovl_node_layer(node), ovl_fd_num(fd),
+		                           ovl_node_ino_generation(node), real);
 		ovl_fd_unref(node->tree->fds, fd);
 		/* It may be open, and removed. */
 		return !err && !real->attr.nlink ? -ESTALE : err;
@@ -160,7 +159,7 @@ static void take_over(struct ovl_node *node, const struct ovl_real *real,
 	if (node->dir && changing)
 		ovl_stamp_own(node, &real->attr);
 	if (attr)
-		*attr = node->attr;
+		ovl_node_get_attr(node, attr);
 	ovl_node_unlock(node);
 }
 
@@ -170,7 +169,7 @@ static void keep_foreign(struct ovl_node *node, struct ovl_attr *attr)
 	ovl_node_lock(node);
 	node->checked = ovl_now();
 	if (attr)
-		*attr = node->attr;
+		ovl_node_get_attr(node, attr);
 	ovl_node_unlock(node);
 }
 
@@ -178,7 +177,7 @@ static int look_for_same(struct ovl_node *node, struct ovl_real *real)
 {
 	int err = look(node, real);
 
-	if (!err && !is_same(node, real))
+	if (!err && !ovl_node_is_of(node, real))
 		err = -ESTALE;
 	if (err == -ESTALE)
 		ovl_tree_forget(node->tree, node);
@@ -262,7 +261,7 @@ int ovl_node_attr(struct ovl_node *node, enum ovl_cache cache, bool may_wait,
 	ovl_node_lock(node);
 	fresh = is_fresh(node->checked, cache);
 	if (fresh)
-		*attr = node->attr;
+		ovl_node_get_attr(node, attr);
 	ovl_node_unlock(node);
 	if (fresh)
 		return 0;
@@ -273,57 +272,59 @@ int ovl_node_attr(struct ovl_node *node, enum ovl_cache cache, bool may_wait,
 
 /* ---- ACLs ------------------------------------------------------------------- */
 
-static struct ovl_kept_acl *kept_acl(struct ovl_node *node,
-                                     enum ovl_acl_kind kind)
+/* When that one was read; the node's lock is held. */
+static uint64_t *acl_checked(struct ovl_node *node, enum ovl_acl_kind kind)
 {
-	return kind == OVL_ACL_ACCESS ? &node->access_acl
-	                              : &node->dir->default_acl;
+	return kind == OVL_ACL_ACCESS ? &node->acl_checked
+	                              : &node->dir->default_acl_checked;
 }
 
 /* Read it from the layer now, and keep it. */
 static int reread_acl(struct ovl_node *node, enum ovl_acl_kind kind,
                       struct ovl_acl **acl)
 {
-	struct ovl_kept_acl *kept = kept_acl(node, kind);
 	uint64_t begun = ovl_now();
-	struct ovl_acl *old = NULL;
+	struct ovl_acl *other;
 	struct ovl_self self;
 	int err;
 
 	err = ovl_self_open(node, &self);
 	if (err)
 		return err;
-	err = ovl_acl_load(node->layer, self.num, kind, acl);
+	err = ovl_acl_load(ovl_node_layer(node), self.num, kind, acl);
 	ovl_self_close(&self);
 	if (err)
 		return err;
+	other = ovl_acl_ref(*acl);
 	ovl_node_lock(node);
 	/* Who began later has read what is newer. */
-	if (begun >= kept->checked) {
-		old = kept->acl;
-		kept->acl = ovl_acl_ref(*acl);
-		kept->checked = begun;
-		ovl_node_count(node);
+	if (begun >= *acl_checked(node, kind)) {
+		err = ovl_node_swap_acl(node, kind, &other);
+		if (!err)
+			*acl_checked(node, kind) = begun;
 	}
 	ovl_node_unlock(node);
-	ovl_acl_unref(old);
-	return 0;
+	ovl_acl_unref(other);
+	if (err) {
+		ovl_acl_unref(*acl);
+		*acl = NULL;
+	}
+	return err;
 }
 
 int ovl_node_acl(struct ovl_node *node, enum ovl_acl_kind kind,
                  enum ovl_cache cache, bool may_wait, struct ovl_acl **acl)
 {
-	struct ovl_kept_acl *kept = kept_acl(node, kind);
 	bool fresh;
 
-	if (!node->layer->has_acls || node->foreign) {
+	if (!ovl_node_layer(node)->has_acls || node->foreign) {
 		*acl = NULL;
 		return 0;
 	}
 	ovl_node_lock(node);
-	fresh = is_fresh(kept->checked, cache);
+	fresh = is_fresh(*acl_checked(node, kind), cache);
 	if (fresh)
-		*acl = ovl_acl_ref(kept->acl);
+		*acl = ovl_acl_ref(ovl_node_kept_acl(node, kind));
 	ovl_node_unlock(node);
 	if (fresh)
 		return 0;

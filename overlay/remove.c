@@ -76,7 +76,7 @@ static int lock_both(struct ovl_node *dir, struct ovl_node *lower)
 
 int ovl_dir_is_empty(struct ovl_node *dir)
 {
-	struct ovl_node *lower = dir->lower;
+	struct ovl_node *lower = ovl_node_lower(dir);
 	bool empty;
 	int err;
 

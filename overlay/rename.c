@@ -57,7 +57,7 @@ static int check_perms(struct renaming *r, struct ovl_node *from,
 /* A directory that has a lower part has to be redirected there. */
 static bool has_lower_part(const struct ovl_node *node)
 {
-	return node->dir && (!node->tree->upper || node->lower);
+	return node->dir && (!node->tree->upper || ovl_node_lower(node));
 }
 
 /* -EINVAL where the directory `to` lies in `source`, or is it. */
@@ -163,11 +163,12 @@ static int set_opaque(struct ovl_edit *edit, const char *name)
  */
 static int make_redirect(struct renaming *r, char *redirect)
 {
-	struct ovl_node *lower = r->source->lower, *in;
+	struct ovl_node *lower = ovl_node_lower(r->source), *in;
 	int err = 0;
 
 	in = ovl_node_place(lower, redirect);
-	if (in != r->from.dir->lower || in != r->into->dir->lower)
+	if (in != ovl_node_lower(r->from.dir) ||
+	    in != ovl_node_lower(r->into->dir))
 		err = ovl_stack_path(lower, redirect);
 	ovl_node_unref(in);
 	return err == -ENAMETOOLONG ? -EXDEV : err;
@@ -239,7 +240,8 @@ static void note(struct renaming *r, bool covers, uint32_t target_links)
 
 	ovl_dir_note(r->from.dir, r->from_name, 0,
 	             covers ? DT_WHT : DT_UNKNOWN);
-	ovl_dir_note(into, r->to_name, source->id.fileid, IFTODT(source->type));
+	ovl_dir_note(into, r->to_name, source->id.fileid,
+	             IFTODT(ovl_node_type(source)));
 	/* In this order: what exists has a row at every moment. */
 	ovl_map_put(map, source->id.fileid, into->id.fileid, r->to_name,
 	            strlen(r->to_name));

@@ -89,7 +89,7 @@ int ovl_stack_new(struct ovl_layer *layers, size_t nlayers,
 	atomic_init(&fresh->refs, 1);
 	memcpy(fresh->cookie_key, cookie_key, OVL_KEY_BYTES);
 	fresh->log = (struct ovl_log){ config->log, config->log_arg };
-	err = ovl_tree_init(&fresh->tree, false, config, writer,
+	err = ovl_tree_init(&fresh->tree, layers, false, config, writer,
 	                    fresh->cookie_key, NULL, NULL);
 	if (err) {
 		free(fresh);
@@ -295,8 +295,8 @@ static int is_same_dir(struct ovl_stack *stack, struct ovl_node *dir,
 	same = same_parts(node->dir, &gathered);
 	if (same) {
 		ovl_node_lock(node);
-		if (node->extra_links != gathered.extra_links) {
-			node->extra_links = gathered.extra_links;
+		if (node->dir->extra_links != gathered.extra_links) {
+			node->dir->extra_links = gathered.extra_links;
 			node->checked = 0; /* its link count has changed */
 		}
 		ovl_node_unlock(node);
@@ -318,15 +318,15 @@ int ovl_stack_is_same(struct ovl_stack *stack, struct ovl_node *dir,
 		return err;
 	is_there = ovl_dir_find(dir, name, &found);
 	ovl_dir_unlock(dir);
-	if (!is_there || dir->dir->parts[found.part].layer != node->layer)
+	if (!is_there ||
+	    dir->dir->parts[found.part].layer != ovl_node_layer(node))
 		return 0;
 	err = look_in_part(dir, found.part, name, &real, &metacopy);
 	if (err)
 		return err == -ENOENT ? 0 : err;
 	/* Where the data of a file is that is elsewhere is found out anew. */
-	if (real.ino != node->ino || real.generation != node->ino_generation ||
-	    (real.attr.mode & S_IFMT) != node->type || real.foreign ||
-	    metacopy || node->data)
+	if (!ovl_node_is_of(node, &real) || real.foreign || metacopy ||
+	    ovl_node_data(node))
 		return 0;
 	return node->dir
 	               ? is_same_dir(stack, dir, name, found.part, &real, node)

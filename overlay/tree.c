@@ -75,7 +75,8 @@ static void shard_insert(struct ovl_shard *shard, struct ovl_node *node)
 {
 	struct ovl_node **bucket;
 
-	if (shard->count >= shard->nbuckets)
+	/* Then there are 8 bytes of table to a node. */
+	if (shard->count >= shard->nbuckets + shard->nbuckets / 2)
 		shard_grow(shard);
 	bucket = bucket_of(shard, node->id.fileid);
 	node->hash_next = *bucket;
@@ -331,10 +332,10 @@ static size_t bytes_for_map(size_t max_memory)
 	return max_memory && bytes < MAP_BYTES ? bytes : MAP_BYTES;
 }
 
-int ovl_tree_init(struct ovl_tree *tree, bool upper,
-                  const struct ovl_config *config, struct ovl_writer *writer,
-                  const unsigned char *cookie_key, ovl_flushed_fn *flushed,
-                  void *arg)
+int ovl_tree_init(struct ovl_tree *tree, const struct ovl_layer *layers,
+                  bool upper, const struct ovl_config *config,
+                  struct ovl_writer *writer, const unsigned char *cookie_key,
+                  ovl_flushed_fn *flushed, void *arg)
 {
 	const size_t map_bytes = bytes_for_map(config->max_memory);
 	pthread_mutexattr_t recursive;
@@ -345,6 +346,7 @@ int ovl_tree_init(struct ovl_tree *tree, bool upper,
 		config->max_memory ? config->max_memory - map_bytes : SIZE_MAX;
 	tree->log = (struct ovl_log){ config->log, config->log_arg };
 	tree->cookie_key = cookie_key;
+	tree->layers = layers;
 	tree->upper = upper;
 	pthread_mutexattr_init(&recursive);
 	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
@@ -455,7 +457,7 @@ static bool has_place_of(struct ovl_node *node,
 	ovl_node_lock(node);
 	has = node->parent && spec->parent &&
 	      node->parent->id.fileid == spec->parent->id.fileid &&
-	      !strcmp(node->name, spec->name);
+	      !strcmp(ovl_node_name(node), spec->name);
 	ovl_node_unlock(node);
 	return has;
 }
@@ -465,7 +467,8 @@ int ovl_tree_add_unique(struct ovl_tree *tree, struct ovl_node_spec *spec,
 {
 	struct ovl_node *got = ovl_tree_add(tree, spec);
 
-	if (got && (got->ino != spec->real->ino || got->layer != spec->layer)) {
+	if (got && (ovl_node_ino(got) != spec->real->ino ||
+	            ovl_node_layer(got) != spec->layer)) {
 		if (has_place_of(got, spec)) {
 			ovl_tree_forget(tree, got);
 		} else {

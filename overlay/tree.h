@@ -51,7 +51,9 @@ struct ovl_tree {
 	struct ovl_fdcache *fds;
 	size_t max_files; /* what `fds` is bounded to */
 	struct ovl_map *map;
-	struct ovl_index *index;         /* borrowed; NULL but in an overlay */
+	struct ovl_index *index; /* borrowed; NULL but in an overlay */
+	/* What its nodes stand in, borrowed: OVL_LAYER_MAX at most. */
+	const struct ovl_layer *layers;
 	const unsigned char *cookie_key; /* borrowed, OVL_KEY_BYTES */
 	struct ovl_node *root;           /* held; NULL: no layer */
 	bool upper;                      /* an overlay's, not a stack's */
@@ -71,13 +73,14 @@ struct ovl_tree {
 };
 
 /*
- * A tree without a root, bounded and logging as `config` says, whose map is kept
- * by `writer` (NULL: in memory alone). 0 or -ENOMEM.
+ * A tree of what stands in these layers, without a root, bounded and logging as
+ * `config` says, whose map is kept by `writer` (NULL: in memory alone). 0 or
+ * -ENOMEM.
  */
-int ovl_tree_init(struct ovl_tree *tree, bool upper,
-                  const struct ovl_config *config, struct ovl_writer *writer,
-                  const unsigned char *cookie_key, ovl_flushed_fn *flushed,
-                  void *arg);
+int ovl_tree_init(struct ovl_tree *tree, const struct ovl_layer *layers,
+                  bool upper, const struct ovl_config *config,
+                  struct ovl_writer *writer, const unsigned char *cookie_key,
+                  ovl_flushed_fn *flushed, void *arg);
 
 /* Drop the root and all nodes; nobody may hold any. */
 void ovl_tree_release(struct ovl_tree *tree);

@@ -92,7 +92,8 @@ static int go_below(struct ovl *fs, struct ovl_node *dir, const char *name,
 		if (err)
 			return err < 0 ? err : -ENOENT;
 	}
-	err = ovl_stack_follow(fs->stack, dir->lower, name, anew, lower);
+	err = ovl_stack_follow(fs->stack, ovl_node_lower(dir), name, anew,
+	                       lower);
 	return err == -ENOTDIR ? -ENOENT : err;
 }
 
@@ -146,7 +147,7 @@ static int find_data(struct ovl *fs, struct ovl_node *dir, const char *name,
 		return ovl_gather_data(fs->stack, &fs->upper, fd, gathered);
 	if (err)
 		return err;
-	if (!S_ISREG(found->type)) {
+	if (!S_ISREG(ovl_node_type(found))) {
 		ovl_node_unref(found);
 		return -EIO;
 	}
@@ -370,13 +371,13 @@ static int is_same_dir(struct ovl *fs, struct ovl_node *dir, const char *name,
 	err = ovl_layer_look(&fs->upper, fd, "", &real);
 	if (err)
 		return err;
-	if (real.ino != node->ino || real.generation != node->ino_generation)
+	if (!ovl_node_is_of(node, &real))
 		return 0;
 	err = find_lower(fs, dir, name, fd, true, &open_ended, &lower);
 	if (err)
 		return err;
 	ovl_node_unref(lower);
-	return lower == node->lower;
+	return lower == ovl_node_lower(node);
 }
 
 int ovl_upper_is_same(struct ovl *fs, struct ovl_node *dir, const char *name,

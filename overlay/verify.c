@@ -123,8 +123,9 @@ static int verify_dir(struct ovl *fs, struct ovl_node *dir, uint64_t *since)
 	if (dir->checked < *since)
 		*since = dir->checked;
 	/* As many names of subdirectories may have come to the parts below. */
-	if (!err && dir->lower)
-		dir->extra_links = ovl_upper_links_below(dir->lower);
+	if (!err && ovl_node_lower(dir))
+		dir->dir->extra_links =
+			ovl_upper_links_below(ovl_node_lower(dir));
 	ovl_node_unlock(dir);
 	return err;
 }
@@ -139,8 +140,8 @@ static int look(struct ovl *fs, struct ovl_node *node, unsigned depth,
 
 	if (parent)
 		err = verify_other(fs, parent, depth, since);
-	if (!err && node->dir && node->lower)
-		err = verify_other(fs, node->lower, depth, since);
+	if (!err && node->dir && ovl_node_lower(node))
+		err = verify_other(fs, ovl_node_lower(node), depth, since);
 	if (!err && node->dir)
 		err = verify_dir(fs, node, since);
 	if (!err && parent)
@@ -192,7 +193,7 @@ int ovl_verify_now(struct ovl_node *dir)
 {
 	int err = ovl_node_reread(dir, false, NULL);
 
-	if (!err && dir->lower)
-		err = ovl_node_reread(dir->lower, false, NULL);
+	if (!err && ovl_node_lower(dir))
+		err = ovl_node_reread(ovl_node_lower(dir), false, NULL);
 	return err ? err : -ERESTART;
 }

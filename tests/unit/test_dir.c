@@ -88,7 +88,7 @@ START_TEST(an_upper_directory_has_its_own_names_and_whiteouts)
 	ck_assert_uint_eq(above.type, DT_WHT);
 	/* Who lists on after a copy-up goes on at the same place. */
 	ck_assert(find_name(dir, "copied", &above));
-	ck_assert(find_name(dir->lower, "copied", &below));
+	ck_assert(find_name(ovl_node_lower(dir), "copied", &below));
 	ck_assert_uint_eq(above.cookie, below.cookie);
 	ovl_node_unref(dir);
 }
@@ -255,7 +255,7 @@ START_TEST(the_way_leads_to_the_object)
 	ck_assert_int_eq(ovl_way_open(node, true, &way), 0);
 	ck_assert_str_eq(way.name, "file");
 	ck_assert_int_eq(fstatat(way.dirfd, way.name, &st, 0), 0);
-	ck_assert_uint_eq(st.st_ino, node->ino);
+	ck_assert_uint_eq(st.st_ino, ovl_node_ino(node));
 	ovl_way_close(&way);
 	ovl_node_unref(node);
 	/* A copy of what has several names: through the index, by any. */
@@ -265,7 +265,7 @@ START_TEST(the_way_leads_to_the_object)
 	ovl_index_name(node->id, name);
 	ck_assert_str_eq(way.name, name);
 	ck_assert_int_eq(fstatat(way.dirfd, way.name, &st, 0), 0);
-	ck_assert_uint_eq(st.st_ino, node->ino);
+	ck_assert_uint_eq(st.st_ino, ovl_node_ino(node));
 	ovl_way_close(&way);
 	ovl_node_unref(node);
 	node = get("");

@@ -49,7 +49,7 @@ START_TEST(it_copies_the_directory_up_and_tells_its_change)
 	ck_assert(!tree_has("up/dir"));
 	begin("dir");
 	ck_assert(tree_has("up/dir"));
-	ck_assert_ptr_eq(edit.dir->lower, lower);
+	ck_assert_ptr_eq(ovl_node_lower(edit.dir), lower);
 	ck_assert(change.has_before && !change.has_after);
 	prepare(tmp, true);
 	ck_assert_int_eq(ovl_edit_place(&edit, tmp, "new", true), 0);

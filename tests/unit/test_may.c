@@ -163,7 +163,7 @@ START_TEST(always_trusts_the_acl_it_knows)
 	node = open_file(OVL_CACHE_ALWAYS, true);
 	ck_assert_int_eq(granted_to(&caller, node), R_OK);
 	plant_acl("low/file", ACLS_ACCESS, 0);
-	node->access_acl.checked -= 3600 * SECOND;
+	node->acl_checked -= 3600 * SECOND;
 	ck_assert_int_eq(granted_to(&caller, node), R_OK);
 	ovl_node_unref(node);
 }
@@ -203,7 +203,7 @@ START_TEST(auto_trusts_the_acl_for_a_second)
 	granted = granted_to(&caller, node);
 	if (ovl_now() - now < SECOND) /* this machine may be busy */
 		ck_assert_int_eq(granted, R_OK);
-	node->access_acl.checked -= SECOND;
+	node->acl_checked -= SECOND;
 	ck_assert_int_eq(granted_to(&caller, node), 0);
 	ovl_node_unref(node);
 }
@@ -217,12 +217,12 @@ START_TEST(what_was_read_before_replaces_nothing_newer)
 	if (!ovl_acl_supported(tree))
 		tree_skip(NO_ACLS);
 	node = open_file(OVL_CACHE_ALWAYS, true);
-	node->access_acl.checked = ovl_now() + 3600 * SECOND;
+	node->acl_checked = ovl_now() + 3600 * SECOND;
 	ck_assert_int_eq(ovl_node_acl(node, OVL_ACL_ACCESS, OVL_CACHE_NEVER,
 	                              true, &acl),
 	                 0);
 	ck_assert_ptr_nonnull(acl);
-	ck_assert_ptr_null(node->access_acl.acl);
+	ck_assert_ptr_null(ovl_node_kept_acl(node, OVL_ACL_ACCESS));
 	ovl_acl_unref(acl);
 	ovl_node_unref(node);
 }

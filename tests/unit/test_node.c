@@ -38,8 +38,9 @@ static void setup(void)
 		.nparts = 1,
 	};
 
-	ck_assert_int_eq(
-		ovl_tree_init(&nodes, true, &config, NULL, key, NULL, NULL), 0);
+	ck_assert_int_eq(ovl_tree_init(&nodes, &layer, true, &config, NULL, key,
+	                               NULL, NULL),
+	                 0);
 	nodes.root = ovl_tree_add(&nodes, &spec);
 	ck_assert_ptr_nonnull(nodes.root);
 }
@@ -118,10 +119,26 @@ START_TEST(the_weight_stays_within_the_bound)
 }
 END_TEST
 
+/* Of files below, of which there may be millions. */
+START_TEST(an_entry_takes_less_than_200_bytes_beyond_its_name)
+{
+	struct ovl_node *node;
+	size_t before;
+
+	nodes.upper = false;
+	before = atomic_load(&nodes.bytes);
+	node = add(1234567, 1);
+	ck_assert_uint_lt(atomic_load(&nodes.bytes) - before, 200 + 7);
+	ck_assert_ptr_null(atomic_load(&node->more));
+	ovl_node_unref(node);
+}
+END_TEST
+
 START_TEST(the_bytes_stay_within_the_bound)
 {
+	const size_t before = atomic_load(&nodes.bytes);
 	struct ovl_node *node = add(2, 1);
-	const size_t one = node->bytes;
+	const size_t one = atomic_load(&nodes.bytes) - before;
 
 	ovl_node_unref(node);
 	ck_assert_uint_gt(one, sizeof(*node));
@@ -159,12 +176,15 @@ START_TEST(bytes_count_an_acl)
 	const size_t size = 300 * sizeof(struct ovl_acl_entry);
 	struct ovl_node *node = add(2, 1);
 	const size_t without = atomic_load(&nodes.bytes);
+	struct ovl_acl *acl = calloc(1, sizeof(*acl) + size);
 
-	node->access_acl.acl = calloc(1, sizeof(*node->access_acl.acl) + size);
-	ck_assert_ptr_nonnull(node->access_acl.acl);
-	atomic_init(&node->access_acl.acl->refs, 1);
-	node->access_acl.acl->n = 300;
-	ovl_node_count(node);
+	ck_assert_ptr_nonnull(acl);
+	atomic_init(&acl->refs, 1);
+	acl->n = 300;
+	ovl_node_lock(node);
+	ck_assert_int_eq(ovl_node_swap_acl(node, OVL_ACL_ACCESS, &acl), 0);
+	ovl_node_unlock(node);
+	ck_assert_ptr_null(acl);
 	ck_assert_uint_ge(atomic_load(&nodes.bytes), without + size);
 	ovl_tree_forget(&nodes, node);
 	ovl_node_unref(node);
@@ -291,6 +311,8 @@ int main(void)
 	tcase_add_test(tcase, one_identity_is_one_node);
 	tcase_add_test(tcase, another_generation_replaces);
 	tcase_add_test(tcase, the_weight_stays_within_the_bound);
+	tcase_add_test(tcase,
+	               an_entry_takes_less_than_200_bytes_beyond_its_name);
 	tcase_add_test(tcase, the_bytes_stay_within_the_bound);
 	tcase_add_test(tcase, bytes_follow_the_name);
 	tcase_add_test(tcase, bytes_count_an_acl);

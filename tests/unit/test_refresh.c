@@ -170,10 +170,11 @@ END_TEST
 
 static uint32_t adopted_links(struct ovl_node *node, uint32_t nlink)
 {
-	struct ovl_real real = { .attr = node->attr };
+	struct ovl_real real = { 0 };
 
-	real.attr.nlink = nlink;
 	ovl_node_lock(node);
+	ovl_node_get_attr(node, &real.attr);
+	real.attr.nlink = nlink;
 	ovl_node_adopt(node, &real, ovl_now());
 	nlink = node->attr.nlink;
 	ovl_node_unlock(node);
@@ -192,9 +193,9 @@ START_TEST(link_counts_are_what_a_client_needs)
 	ck_assert_int_eq(linkat(tree, "low/a", tree, "low/b", 0), 0);
 	stage_open();
 	node = get("dir");
-	node->extra_links = 0;
+	node->dir->extra_links = 0;
 	ck_assert_uint_eq(adopted_links(node, 1), 2);
-	node->extra_links = 3; /* of the parts below */
+	node->dir->extra_links = 3; /* of the parts below */
 	ck_assert_uint_eq(adopted_links(node, 1), 5);
 	ck_assert_uint_eq(adopted_links(node, 4), 7);
 	ovl_node_unref(node);

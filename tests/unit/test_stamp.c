@@ -62,12 +62,12 @@ static bool knows_names(struct ovl_node *dir)
 START_TEST(what_has_not_changed_is_known)
 {
 	struct ovl_node *dir = open_dir();
-	unsigned shape = dir->lower->dir->shape;
+	unsigned shape = ovl_node_lower(dir)->dir->shape;
 
-	grow_up(dir->lower);
-	ovl_stamp_check(dir->lower, NULL, false);
-	ck_assert(knows_names(dir->lower));
-	ck_assert_uint_eq(dir->lower->dir->shape, shape);
+	grow_up(ovl_node_lower(dir));
+	ovl_stamp_check(ovl_node_lower(dir), NULL, false);
+	ck_assert(knows_names(ovl_node_lower(dir)));
+	ck_assert_uint_eq(ovl_node_lower(dir)->dir->shape, shape);
 	ovl_node_unref(dir);
 }
 END_TEST
@@ -75,7 +75,7 @@ END_TEST
 START_TEST(a_change_of_any_part_is_seen)
 {
 	static const char *const files[] = { "high/dir/new", "low/dir/new" };
-	struct ovl_node *dir = open_dir(), *lower = dir->lower;
+	struct ovl_node *dir = open_dir(), *lower = ovl_node_lower(dir);
 	unsigned shape = lower->dir->shape;
 
 	grow_up(lower);
@@ -96,7 +96,7 @@ END_TEST
 
 START_TEST(what_is_young_is_read_once_more)
 {
-	struct ovl_node *dir = open_dir(), *lower = dir->lower;
+	struct ovl_node *dir = open_dir(), *lower = ovl_node_lower(dir);
 
 	/* Read just after a change: a busy machine may need some tries. */
 	for (unsigned i = 0; i < 100 && !lower->dir->young; i++) {
