@@ -58,6 +58,9 @@ struct ovl_caller {
 	const uint32_t *groups; /* supplementary */
 	unsigned ngroups;
 	bool may_wait; /* disk waits are allowed */
+	/* Of ovl_begin: what was looked at since need not be looked at again.
+	 * 0: each time. */
+	uint64_t began;
 };
 
 #endif

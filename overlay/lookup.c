@@ -90,7 +90,8 @@ static int find_by_walk(struct ovl *fs, uint64_t fileid, bool below, bool seen,
 }
 
 /* The overlay's directory that a name of the stack's node shows in, and that. */
-static int verify_shown(struct ovl *fs, struct ovl_node *node, bool may_wait)
+static int verify_shown(struct ovl *fs, const struct ovl_caller *caller,
+                        struct ovl_node *node)
 {
 	struct ovl_node *in;
 	int err, looked = 0;
@@ -98,14 +99,14 @@ static int verify_shown(struct ovl *fs, struct ovl_node *node, bool may_wait)
 	if (fs->cache == OVL_CACHE_ALWAYS)
 		return 0;
 	if (fs->has_upper && !node->tree->upper &&
-	    !ovl_find_parent(fs, node, may_wait, &in)) {
-		looked = ovl_verify(fs, in, may_wait);
+	    !ovl_find_parent(fs, node, caller->may_wait, &in)) {
+		looked = ovl_verify(fs, caller, in);
 		ovl_node_unref(in);
 		if (looked < 0 && looked != -ERESTART)
 			return looked;
 	}
 	/* Even if that was forgotten: this may hold on to it. */
-	err = ovl_verify(fs, node, may_wait);
+	err = ovl_verify(fs, caller, node);
 	return err < 0 || !looked ? err : looked;
 }
 
@@ -113,20 +114,21 @@ static int verify_shown(struct ovl *fs, struct ovl_node *node, bool may_wait)
  * As resolve_once, of what is verified. What is above it may turn out to have
  * changed, and then it may be something else that shows: hence once more.
  */
-static int resolve_verified(struct ovl *fs, uint64_t fileid, bool may_wait,
-                            struct ovl_node **node, bool *below)
+static int resolve_verified(struct ovl *fs, const struct ovl_caller *caller,
+                            uint64_t fileid, struct ovl_node **node,
+                            bool *below)
 {
 	struct ovl_node *got, *before = NULL;
 	bool same = false;
 	int err = 1;
 
 	for (unsigned i = 0; i < MAX_TRIES && err > 0 && !same; i++) {
-		err = resolve_once(fs, fileid, may_wait, &got, below);
+		err = resolve_once(fs, fileid, caller->may_wait, &got, below);
 		if (err)
 			break;
 		same = got == before;
 		if (!same)
-			err = verify_shown(fs, got, may_wait);
+			err = verify_shown(fs, caller, got);
 		ovl_node_unref(before);
 		before = got;
 	}
@@ -147,8 +149,7 @@ static int resolve(struct ovl *fs, const struct ovl_caller *caller,
 	int err;
 
 	for (unsigned i = 0; i < MAX_TRIES; i++) {
-		err = resolve_verified(fs, fileid, caller->may_wait, node,
-		                       &below);
+		err = resolve_verified(fs, caller, fileid, node, &below);
 		if (err == -ERESTART)
 			continue;
 		if (err != -ENOENT && err != -ESTALE)
@@ -208,22 +209,23 @@ static int find_above(struct ovl *fs, const struct ovl_caller *caller,
 }
 
 /* As ovl_find_child; the directory has been verified. */
-static int find_verified(struct ovl *fs, struct ovl_node *dir, const char *name,
-                         bool may_wait, struct ovl_node **node)
+static int find_verified(struct ovl *fs, const struct ovl_caller *caller,
+                         struct ovl_node *dir, const char *name,
+                         struct ovl_node **node)
 {
 	struct ovl_node *got;
 	int err = -ERESTART;
 
 	for (unsigned i = 0; i < MAX_TRIES && err == -ERESTART; i++) {
-		err = ovl_find_child(fs, dir, name, may_wait, &got);
-		if (err == -ESTALE && may_wait) {
+		err = ovl_find_child(fs, dir, name, caller->may_wait, &got);
+		if (err == -ESTALE && caller->may_wait) {
 			/* It went in the second that its name is trusted. */
 			err = ovl_verify_now(dir);
 			continue;
 		}
 		if (err)
 			return err;
-		err = ovl_verify(fs, got, may_wait);
+		err = ovl_verify(fs, caller, got);
 		if (err < 0)
 			ovl_node_unref(got);
 	}
@@ -252,7 +254,7 @@ static int look_up(struct ovl *fs, const struct ovl_caller *caller,
 	}
 	if (!strcmp(name, ".."))
 		return find_above(fs, caller, dir, node);
-	return find_verified(fs, dir, name, caller->may_wait, node);
+	return find_verified(fs, caller, dir, name, node);
 }
 
 int ovl_lookup(struct ovl *fs, const struct ovl_caller *caller,

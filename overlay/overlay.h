@@ -132,6 +132,12 @@ const unsigned char *ovl_handle_key(const struct ovl *fs);
 
 bool ovl_read_only(const struct ovl *fs);
 
+/*
+ * When a call begins, for its struct ovl_caller: with cache=never it verifies each
+ * directory once. 0 where nobody asks for it.
+ */
+uint64_t ovl_begin(const struct ovl *fs);
+
 /* ---- nodes ------------------------------------------------------------ */
 
 /* The root directory, referenced. */

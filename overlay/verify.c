@@ -12,19 +12,26 @@
 /* Directories above one another; what lies deeper is not looked at. */
 #define MAX_DEPTH 4096
 
-static int verify(struct ovl *fs, struct ovl_node *node, unsigned depth,
-                  uint64_t *since);
+/* What a call has verified so far it takes for verified. */
+struct pass {
+	struct ovl *fs;
+	uint64_t began; /* of the call, or 0 */
+};
 
-static bool is_fresh(const struct ovl *fs, struct ovl_node *node)
+static int verify(const struct pass *pass, struct ovl_node *node,
+                  unsigned depth, uint64_t *since);
+
+static bool is_fresh(const struct pass *pass, struct ovl_node *node)
 {
-	switch (fs->cache) {
+	switch (pass->fs->cache) {
 	case OVL_CACHE_ALWAYS:
 		return true;
 	case OVL_CACHE_AUTO:
 		return ovl_now() - atomic_load(&node->verified) <
 		       OVL_AUTO_TRUST;
 	default:
-		return false;
+		return pass->began &&
+		       atomic_load(&node->verified) >= pass->began;
 	}
 }
 
@@ -61,11 +68,11 @@ static bool is_the_trees(struct ovl_node *node)
 }
 
 /* A directory that the node depends on. */
-static int verify_other(struct ovl *fs, struct ovl_node *other, unsigned depth,
-                        uint64_t *since)
+static int verify_other(const struct pass *pass, struct ovl_node *other,
+                        unsigned depth, uint64_t *since)
 {
 	uint64_t verified;
-	int err = verify(fs, other, depth + 1, &verified);
+	int err = verify(pass, other, depth + 1, &verified);
 
 	if (!err && !is_the_trees(other))
 		err = -ERESTART;
@@ -130,7 +137,7 @@ static int verify_dir(struct ovl *fs, struct ovl_node *dir, uint64_t *since)
 	return err;
 }
 
-static int look(struct ovl *fs, struct ovl_node *node, unsigned depth,
+static int look(const struct pass *pass, struct ovl_node *node, unsigned depth,
                 uint64_t *since)
 {
 	unsigned moves = atomic_load(&node->tree->moves);
@@ -139,20 +146,20 @@ static int look(struct ovl *fs, struct ovl_node *node, unsigned depth,
 	int err = 0;
 
 	if (parent)
-		err = verify_other(fs, parent, depth, since);
+		err = verify_other(pass, parent, depth, since);
 	if (!err && node->dir && ovl_node_lower(node))
-		err = verify_other(fs, ovl_node_lower(node), depth, since);
+		err = verify_other(pass, ovl_node_lower(node), depth, since);
 	if (!err && node->dir)
-		err = verify_dir(fs, node, since);
+		err = verify_dir(pass->fs, node, since);
 	if (!err && parent)
-		err = verify_place(fs, node, moves, parent, name);
+		err = verify_place(pass->fs, node, moves, parent, name);
 	ovl_node_unref(parent);
 	return err;
 }
 
 /* `*since`: the time for which it is known to be as it was. */
-static int verify(struct ovl *fs, struct ovl_node *node, unsigned depth,
-                  uint64_t *since)
+static int verify(const struct pass *pass, struct ovl_node *node,
+                  unsigned depth, uint64_t *since)
 {
 	int err;
 
@@ -160,11 +167,11 @@ static int verify(struct ovl *fs, struct ovl_node *node, unsigned depth,
 	/* A file of the index is reached by no name of its own. */
 	if (depth == MAX_DEPTH || node->indexed)
 		return 0;
-	if (is_fresh(fs, node)) {
+	if (is_fresh(pass, node)) {
 		*since = atomic_load(&node->verified);
 		return 0;
 	}
-	err = look(fs, node, depth, since);
+	err = look(pass, node, depth, since);
 	/* A part of what it stands in has gone while it was looked at. */
 	if (err == -ESTALE)
 		err = -ERESTART;
@@ -176,16 +183,23 @@ static int verify(struct ovl *fs, struct ovl_node *node, unsigned depth,
 	return err == -EACCES || err == -EPERM ? 0 : err;
 }
 
-int ovl_verify(struct ovl *fs, struct ovl_node *node, bool may_wait)
+uint64_t ovl_begin(const struct ovl *fs)
 {
+	return fs->cache == OVL_CACHE_NEVER ? ovl_now() : 0;
+}
+
+int ovl_verify(struct ovl *fs, const struct ovl_caller *caller,
+               struct ovl_node *node)
+{
+	const struct pass pass = { fs, caller->began };
 	uint64_t since;
 	int err;
 
-	if (node->indexed || is_fresh(fs, node))
+	if (node->indexed || is_fresh(&pass, node))
 		return 0;
-	if (!may_wait && !node->tree->in_memory)
+	if (!caller->may_wait && !node->tree->in_memory)
 		return -EAGAIN;
-	err = verify(fs, node, 0, &since);
+	err = verify(&pass, node, 0, &since);
 	return err ? err : 1;
 }
 

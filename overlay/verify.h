@@ -24,9 +24,10 @@
  * 0: it is known to be as it was. 1: it has been looked at, and is as it was; what
  * was decided before, by directories above it, may be otherwise by now. -ERESTART:
  * it has been forgotten: it is to be looked for again. -EAGAIN (it has to be
- * looked at, and `may_wait` is false), -errno. No `change` and no lock is held.
+ * looked at, and the caller may not wait), -errno. No `change` and no lock is held.
  */
-int ovl_verify(struct ovl *fs, struct ovl_node *node, bool may_wait);
+int ovl_verify(struct ovl *fs, const struct ovl_caller *caller,
+               struct ovl_node *node);
 
 /*
  * What the directory's names say has turned out to be wrong: look at it, and at

@@ -63,7 +63,7 @@ bool nfsd_export_admits(const struct nfsd_export *export,
 
 /*
  * Who the caller is in this export: the credential, squashed. `groups` (room
- * for ORPC_MAX_GIDS) is lent to `caller`. may_wait is left alone.
+ * for ORPC_MAX_GIDS) is lent to `caller`. may_wait and began are left alone.
  */
 void nfsd_export_squash(const struct nfsd_export *export,
                         const struct orpc_cred *cred, struct ovl_caller *caller,

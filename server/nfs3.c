@@ -113,6 +113,7 @@ static enum orpc_status dispatch(struct orpc_call *call, void *exports)
 	request.exports = exports;
 	request.export = NULL;
 	request.caller.may_wait = call->may_wait;
+	request.caller.began = 0;
 	request.node[0] = request.node[1] = NULL;
 	for (int i = 0; i < 2; i++)
 		request.change[i].has_before = request.change[i].has_after =

@@ -23,6 +23,7 @@ int nfs3_open(struct nfs3_request *request, const struct nfsd_fh *fh)
 	request->fs = export->fs;
 	nfsd_export_squash(export, &call->cred, &request->caller,
 	                   request->groups);
+	request->caller.began = ovl_begin(request->fs);
 	return ovl_resolve(request->fs, &request->caller, id,
 	                   &request->node[0]);
 }

@@ -976,6 +976,40 @@ START_TEST(with_auto_a_part_is_looked_at_once_a_second)
 }
 END_TEST
 
+/* The looks that it takes to find that directory, in the call of `caller`. */
+static unsigned cost_of(const struct ovl_caller *caller, struct ovl_id id)
+{
+	const unsigned before = asked;
+	struct ovl_node *dir;
+
+	ck_assert_int_eq(ovl_resolve(fs, caller, id, &dir), 0);
+	ovl_node_unref(dir);
+	return asked - before;
+}
+
+START_TEST(with_never_a_part_is_looked_at_once_in_a_call)
+{
+	struct ovl_caller caller = root;
+	unsigned cost, least = UINT_MAX;
+	struct ovl_id id;
+
+	stage.cache = OVL_CACHE_NEVER;
+	stage_open();
+	case_name = "added";
+	ck_assert(lists("dir", "u", "h", "m", "l", NULL));
+	id = id_of(at("dir"));
+	for (unsigned i = 0; i < 20; i++) {
+		caller.began = ovl_begin(fs);
+		cost = cost_of(&caller, id);
+		least = cost < least ? cost : least;
+		ck_assert_uint_eq(cost_of(&caller, id), 0);
+		usleep(20000); /* what is young is read in once more */
+	}
+	/* Three directories of four parts. */
+	ck_assert_uint_eq(least, 3 * 4);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("cache");
@@ -990,5 +1024,6 @@ int main(void)
 	tcase_add_test(tcase, with_always_it_does_not_show);
 	tcase_add_loop_test(tcase, a_handle_never_means_another_file, 0, 3);
 	tcase_add_test(tcase, with_auto_a_part_is_looked_at_once_a_second);
+	tcase_add_test(tcase, with_never_a_part_is_looked_at_once_in_a_call);
 	return suite_run(suite);
 }
