@@ -58,8 +58,8 @@ struct ovl_caller {
 	const uint32_t *groups; /* supplementary */
 	unsigned ngroups;
 	bool may_wait; /* disk waits are allowed */
-	/* Of ovl_begin: what was looked at since need not be looked at again.
-	 * 0: each time. */
+	/* Of ovl_begin: what was verified since need not be verified again.
+	 * 0: not known. */
 	uint64_t began;
 };
 

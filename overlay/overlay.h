@@ -134,7 +134,8 @@ bool ovl_read_only(const struct ovl *fs);
 
 /*
  * When a call begins, for its struct ovl_caller: with cache=never it verifies each
- * directory once. 0 where nobody asks for it.
+ * directory once, with cache=auto it reads the clock for that once. With
+ * cache=always 0: nobody asks for it.
  */
 uint64_t ovl_begin(const struct ovl *fs);
 

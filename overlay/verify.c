@@ -15,7 +15,7 @@
 /* What a call has verified so far it takes for verified. */
 struct pass {
 	struct ovl *fs;
-	uint64_t began; /* of the call, or 0 */
+	uint64_t began; /* of the call, or 0: that is not known */
 };
 
 static int verify(const struct pass *pass, struct ovl_node *node,
@@ -23,16 +23,17 @@ static int verify(const struct pass *pass, struct ovl_node *node,
 
 static bool is_fresh(const struct pass *pass, struct ovl_node *node)
 {
-	switch (pass->fs->cache) {
-	case OVL_CACHE_ALWAYS:
+	uint64_t verified;
+
+	if (pass->fs->cache == OVL_CACHE_ALWAYS)
 		return true;
-	case OVL_CACHE_AUTO:
-		return ovl_now() - atomic_load(&node->verified) <
-		       OVL_AUTO_TRUST;
-	default:
-		return pass->began &&
-		       atomic_load(&node->verified) >= pass->began;
-	}
+	verified = atomic_load(&node->verified);
+	if (pass->began && verified >= pass->began)
+		return true;
+	/* To read the clock once a call is enough. */
+	return pass->fs->cache == OVL_CACHE_AUTO &&
+	       (pass->began ? pass->began : ovl_now()) - verified <
+	               OVL_AUTO_TRUST;
 }
 
 /* ---- forgetting ------------------------------------------------------------- */
@@ -185,7 +186,7 @@ static int verify(const struct pass *pass, struct ovl_node *node,
 
 uint64_t ovl_begin(const struct ovl *fs)
 {
-	return fs->cache == OVL_CACHE_NEVER ? ovl_now() : 0;
+	return fs->cache == OVL_CACHE_ALWAYS ? 0 : ovl_now();
 }
 
 int ovl_verify(struct ovl *fs, const struct ovl_caller *caller,
