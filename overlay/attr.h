@@ -57,7 +57,8 @@ struct ovl_caller {
 	uint32_t gid;
 	const uint32_t *groups; /* supplementary */
 	unsigned ngroups;
-	bool may_wait; /* disk waits are allowed */
+	bool may_wait;  /* disk waits are allowed */
+	bool read_only; /* may change nothing, whatever he may write to */
 	/* Of ovl_begin: what was verified since need not be verified again.
 	 * 0: not known. */
 	uint64_t began;

@@ -38,7 +38,7 @@ int ovl_access(struct ovl *fs, const struct ovl_caller *caller,
 	struct ovl_node *now = ovl_find_current(fs, node);
 	int err = ovl_may_which(fs, caller, now, want, granted);
 
-	if (!err && fs->read_only)
+	if (!err && ovl_may_change(fs, caller))
 		*granted &= ~(W_OK | OVL_DELETE_OK);
 	ovl_node_unref(now);
 	return err;
@@ -260,8 +260,8 @@ int ovl_setattr(struct ovl *fs, const struct ovl_caller *caller,
 		err = check_size(node, set);
 	if (!err && is_guarded(guard, &change->before))
 		err = -EBADE;
-	if (!err && fs->read_only)
-		err = -EROFS;
+	if (!err)
+		err = ovl_may_change(fs, caller);
 	if (!err)
 		err = ovl_may_setattr(fs, caller, node, &change->before,
 		                      &wanted);

@@ -314,7 +314,9 @@ static int make_in_place(struct ovl_edit *edit, const struct ovl_caller *caller,
 static int check_add(struct ovl *fs, const struct ovl_caller *caller,
                      struct ovl_node *dir)
 {
-	return fs->read_only ? -EROFS : ovl_may_add(fs, caller, dir);
+	int err = ovl_may_change(fs, caller);
+
+	return err ? err : ovl_may_add(fs, caller, dir);
 }
 
 /* Whether the caller may see what is in `dir`, and the name can be one. */

@@ -218,7 +218,9 @@ ssize_t ovl_write(struct ovl *fs, const struct ovl_caller *caller,
 	change->has_before = change->has_after = false;
 	n = check_regular(node);
 	if (!n)
-		n = fs->read_only ? -EROFS : ovl_may_write(fs, caller, node);
+		n = ovl_may_change(fs, caller);
+	if (!n)
+		n = ovl_may_write(fs, caller, node);
 	if (n)
 		return n;
 	if (offset > INT64_MAX || count > INT64_MAX - offset)

@@ -2,6 +2,8 @@
 
 #include "overlay/may.h"
 
+#include <errno.h>
+
 #include <unistd.h>
 
 #include "overlay/perm.h"
@@ -26,6 +28,11 @@ static int look(struct ovl *fs, const struct ovl_caller *caller,
 	int err = ovl_node_attr(node, fs->cache, caller->may_wait, attr);
 
 	return err ? err : look_at_acl(fs, caller, node, attr, acl);
+}
+
+int ovl_may_change(const struct ovl *fs, const struct ovl_caller *caller)
+{
+	return fs->read_only || caller->read_only ? -EROFS : 0;
 }
 
 int ovl_may_access(struct ovl *fs, const struct ovl_caller *caller,

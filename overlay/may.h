@@ -12,6 +12,9 @@
 
 #include "overlay/fs.h"
 
+/* 0 or -EROFS: nothing here may be changed, or by nobody like him. */
+int ovl_may_change(const struct ovl *fs, const struct ovl_caller *caller);
+
 /* All of `want` (R_OK | W_OK | X_OK). */
 int ovl_may_access(struct ovl *fs, const struct ovl_caller *caller,
                    struct ovl_node *node, int want);

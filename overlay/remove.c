@@ -212,11 +212,10 @@ static int check_remove(struct ovl *fs, const struct ovl_caller *caller,
                         struct ovl_node *dir, struct ovl_node *victim,
                         bool directory)
 {
-	int err;
+	int err = ovl_may_change(fs, caller);
 
-	if (fs->read_only)
-		return -EROFS;
-	err = ovl_may_remove(fs, caller, dir, victim);
+	if (!err)
+		err = ovl_may_remove(fs, caller, dir, victim);
 	if (!err && directory != (victim->dir != NULL))
 		err = directory ? -ENOTDIR : -EISDIR;
 	return err;

@@ -123,10 +123,10 @@ static int check_move(struct renaming *r, struct ovl_node *from,
 /* All that can be said before anything is copied up or locked, or after. */
 static int check(struct renaming *r, struct ovl_node *from, struct ovl_node *to)
 {
-	int err;
+	int err = ovl_may_change(r->fs, r->caller);
 
-	if (r->fs->read_only)
-		return -EROFS;
+	if (err)
+		return err;
 	if (ovl_mark_is_name(&r->fs->upper, r->to_name))
 		return -EACCES; /* it would hide another */
 	err = check_loops(r, from, to);
