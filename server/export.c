@@ -8,78 +8,179 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A uid or gid that is none (chown's "leave it alone"). */
+/* No id (see chown(2)); whoever calls with it becomes anonymous. */
 #define NO_ID UINT32_MAX
 
+/* Both are lists of pointers: what they point to stays where it is. */
 struct nfsd_exports {
-	struct nfsd_export *list;
-	size_t count;
+	struct nfsd_hosts *hosts;
+	struct nfsd_export **exports;
+	size_t nexports;
+	struct nfsd_point **points;
+	size_t npoints;
 };
 
-struct nfsd_exports *nfsd_exports_new(void)
+struct nfsd_exports *nfsd_exports_new(struct nfsd_hosts *hosts)
 {
-	return calloc(1, sizeof(struct nfsd_exports));
+	struct nfsd_exports *exports = calloc(1, sizeof(*exports));
+
+	if (exports != NULL)
+		exports->hosts = hosts;
+	return exports;
+}
+
+static void point_free(struct nfsd_point *point)
+{
+	for (size_t i = 0; i < point->ngrants; i++)
+		nfsd_client_release(&point->grants[i].client);
+	free(point->grants);
+	free(point->path);
+	free(point);
 }
 
 void nfsd_exports_free(struct nfsd_exports *exports)
 {
 	if (exports == NULL)
 		return;
-	for (size_t i = 0; i < exports->count; i++) {
-		ovl_close(exports->list[i].fs);
-		free(exports->list[i].path);
+	for (size_t i = 0; i < exports->nexports; i++) {
+		ovl_close(exports->exports[i]->fs);
+		free(exports->exports[i]);
 	}
-	free(exports->list);
+	for (size_t i = 0; i < exports->npoints; i++)
+		point_free(exports->points[i]);
+	free(exports->exports);
+	free(exports->points);
 	free(exports);
 }
 
+/* ---- filling ----------------------------------------------------------------- */
+
+static struct nfsd_point *find_point(const struct nfsd_exports *exports,
+                                     const char *path)
+{
+	for (size_t i = 0; i < exports->npoints; i++)
+		if (strcmp(exports->points[i]->path, path) == 0)
+			return exports->points[i];
+	return NULL;
+}
+
+/* Room for one more pointer in a list of `n`. */
+static bool grow(void *list, size_t n)
+{
+	void ***pointers = list;
+	void **larger = reallocarray(*pointers, n + 1, sizeof(*larger));
+
+	if (larger != NULL)
+		*pointers = larger;
+	return larger != NULL;
+}
+
+static struct nfsd_point *have_point(struct nfsd_exports *exports,
+                                     const char *path)
+{
+	struct nfsd_point *point = find_point(exports, path);
+
+	if (point != NULL)
+		return point;
+	if (!grow(&exports->points, exports->npoints))
+		return NULL;
+	point = calloc(1, sizeof(*point));
+	if (point == NULL)
+		return NULL;
+	point->path = strdup(path);
+	if (point->path == NULL) {
+		free(point);
+		return NULL;
+	}
+	exports->points[exports->npoints++] = point;
+	return point;
+}
+
 int nfsd_exports_add(struct nfsd_exports *exports, const char *path,
-                     struct ovl *fs, const struct nfsd_access *access)
+                     struct ovl *fs, const struct nfsd_export **out)
 {
 	const uint64_t id = ovl_export_id(fs);
-	struct nfsd_export *list;
-	char *copy;
+	struct nfsd_export *export;
+	struct nfsd_point *point;
 
-	for (size_t i = 0; i < exports->count; i++)
-		if (strcmp(exports->list[i].path, path) == 0)
-			return -EEXIST;
 	if (nfsd_exports_by_id(exports, id) != NULL)
 		return -EEXIST;
-
-	list = reallocarray(exports->list, exports->count + 1, sizeof(*list));
-	if (list == NULL)
+	point = have_point(exports, path);
+	if (point == NULL || !grow(&exports->exports, exports->nexports))
 		return -ENOMEM;
-	exports->list = list;
-	copy = strdup(path);
-	if (copy == NULL)
+	export = malloc(sizeof(*export));
+	if (export == NULL)
 		return -ENOMEM;
-	list[exports->count++] = (struct nfsd_export){
-		.path = copy,
+	*export = (struct nfsd_export){
+		.point = point,
 		.fs = fs,
 		.id = id,
 		.handle_key = ovl_handle_key(fs),
-		.access = *access,
 	};
+	exports->exports[exports->nexports++] = export;
+	*out = export;
 	return 0;
 }
 
+int nfsd_exports_allow(struct nfsd_exports *exports,
+                       const struct nfsd_export *export,
+                       const struct nfsd_client *client,
+                       const struct nfsd_access *access)
+{
+	struct nfsd_point *point = find_point(exports, export->point->path);
+	struct nfsd_grant grant = { *client, *access, export };
+	struct nfsd_grant *grants;
+	size_t at;
+
+	grants = reallocarray(point->grants, point->ngrants + 1,
+	                      sizeof(*grants));
+	if (grants == NULL)
+		return -ENOMEM;
+	point->grants = grants;
+	grant.client.text = strdup(client->text);
+	if (grant.client.text == NULL)
+		return -ENOMEM;
+	/* Behind those that are as specific: the first of them counts. */
+	for (at = point->ngrants; at > 0; at--) {
+		if (!nfsd_client_before(&grant.client, &grants[at - 1].client))
+			break;
+		grants[at] = grants[at - 1];
+	}
+	grants[at] = grant;
+	point->ngrants++;
+	return 0;
+}
+
+/* ---- finding ----------------------------------------------------------------- */
+
 size_t nfsd_exports_count(const struct nfsd_exports *exports)
 {
-	return exports->count;
+	return exports->nexports;
 }
 
 const struct nfsd_export *nfsd_exports_get(const struct nfsd_exports *exports,
                                            size_t index)
 {
-	return &exports->list[index];
+	return exports->exports[index];
+}
+
+size_t nfsd_exports_npoints(const struct nfsd_exports *exports)
+{
+	return exports->npoints;
+}
+
+const struct nfsd_point *nfsd_exports_point(const struct nfsd_exports *exports,
+                                            size_t index)
+{
+	return exports->points[index];
 }
 
 const struct nfsd_export *nfsd_exports_by_id(const struct nfsd_exports *exports,
                                              uint64_t id)
 {
-	for (size_t i = 0; i < exports->count; i++)
-		if (exports->list[i].id == id)
-			return &exports->list[i];
+	for (size_t i = 0; i < exports->nexports; i++)
+		if (exports->exports[i]->id == id)
+			return exports->exports[i];
 	return NULL;
 }
 
@@ -96,35 +197,34 @@ static const char *path_below(const char *path, const char *base)
 	return *path == '/' ? path + 1 : NULL;
 }
 
-const struct nfsd_export *
+const struct nfsd_point *
 nfsd_exports_by_path(const struct nfsd_exports *exports, const char *path,
                      const char **below)
 {
-	const struct nfsd_export *nearest = NULL;
+	const struct nfsd_point *nearest = NULL;
 
-	for (size_t i = 0; i < exports->count; i++) {
-		const struct nfsd_export *export = &exports->list[i];
-		const char *rest = path_below(path, export->path);
+	for (size_t i = 0; i < exports->npoints; i++) {
+		const struct nfsd_point *point = exports->points[i];
+		const char *rest = path_below(path, point->path);
 
 		if (rest == NULL)
 			continue;
 		if (nearest != NULL &&
-		    strlen(nearest->path) >= strlen(export->path))
+		    strlen(nearest->path) >= strlen(point->path))
 			continue;
-		nearest = export;
+		nearest = point;
 		*below = rest;
 	}
 	return nearest;
 }
 
-bool nfsd_export_admits(const struct nfsd_export *export,
-                        const struct sockaddr *peer)
+/* ---- who may call --------------------------------------------------------------- */
+
+static bool has_port_of_root(const struct sockaddr *peer)
 {
 	const struct sockaddr_in *in = (const struct sockaddr_in *)peer;
 	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)peer;
 
-	if (!export->access.secure)
-		return true;
 	switch (peer->sa_family) {
 	case AF_UNIX:
 		return true;
@@ -137,6 +237,45 @@ bool nfsd_export_admits(const struct nfsd_export *export,
 	}
 }
 
+/* 1: the peer is one of them; 0: not; as nfsd_hosts_match. */
+static int match(const struct nfsd_exports *exports,
+                 const struct nfsd_client *client,
+                 const struct in6_addr *address, bool may_wait)
+{
+	if (client->kind == NFSD_CLIENT_ANYBODY)
+		return 1;
+	if (address == NULL)
+		return 0;
+	if (!nfsd_client_needs_name(client))
+		return nfsd_client_has_address(client, address);
+	return nfsd_hosts_match(exports->hosts, client, address, may_wait);
+}
+
+int nfsd_exports_admit(const struct nfsd_exports *exports,
+                       const struct nfsd_point *point,
+                       const struct sockaddr *peer, bool may_wait,
+                       const struct nfsd_grant **grant)
+{
+	struct in6_addr address;
+	const bool has_address = nfsd_client_address(peer, &address);
+
+	for (size_t i = 0; i < point->ngrants; i++) {
+		const struct nfsd_grant *one = &point->grants[i];
+		int is_one = match(exports, &one->client,
+		                   has_address ? &address : NULL, may_wait);
+
+		if (is_one < 0)
+			return is_one;
+		if (is_one == 0)
+			continue;
+		if (one->access.secure && !has_port_of_root(peer))
+			return -EACCES;
+		*grant = one;
+		return 0;
+	}
+	return -EACCES;
+}
+
 /* One id under root_squash. */
 static uint32_t squash_id(const struct nfsd_access *access, uint32_t id,
                           uint32_t anonymous)
@@ -146,12 +285,11 @@ static uint32_t squash_id(const struct nfsd_access *access, uint32_t id,
 	return id;
 }
 
-void nfsd_export_squash(const struct nfsd_export *export,
-                        const struct orpc_cred *cred, struct ovl_caller *caller,
-                        uint32_t *groups)
+void nfsd_grant_squash(const struct nfsd_access *access,
+                       const struct orpc_cred *cred, struct ovl_caller *caller,
+                       uint32_t *groups)
 {
-	const struct nfsd_access *access = &export->access;
-
+	caller->read_only = access->read_only;
 	caller->groups = groups;
 	caller->ngroups = 0;
 	if (cred->flavor != AUTH_SYS || access->all_squash) {

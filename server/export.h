@@ -1,8 +1,13 @@
 /*
- * Exports: an overlay, the path that clients mount it by, and who may do what.
+ * Exports: overlays, the paths that clients mount them by, and what which clients
+ * may do there.
  *
- * The table of exports is filled before the server starts, and does not change
- * while it serves: finding needs no lock, and what is found stays good.
+ * At a path there are one or more grants, each to some clients; of those that a
+ * host is one of, the most specific counts. Each leads to an overlay; several may
+ * lead to one.
+ *
+ * The table is filled before the server starts, and does not change while it
+ * serves: finding needs no lock, and what is found stays good.
  */
 #ifndef VENEER_SERVER_EXPORT_H
 #define VENEER_SERVER_EXPORT_H
@@ -14,59 +19,94 @@
 
 #include "overlay/overlay.h"
 #include "rpc/orpc.h"
+#include "server/client.h"
 #include "server/export_config.h"
+#include "server/hosts.h"
 
+struct nfsd_point;
+
+/* An overlay that is served at a path. */
 struct nfsd_export {
-	char *path; /* clean (server/path.h) */
+	const struct nfsd_point *point;
 	struct ovl *fs;
 	uint64_t id; /* in every handle, and the fsid; 56 bits */
 	const unsigned char *handle_key;
+};
+
+/* What some clients may do at a path. */
+struct nfsd_grant {
+	struct nfsd_client client;
 	struct nfsd_access access;
+	const struct nfsd_export *export;
+};
+
+/* A path, and who may mount what there. */
+struct nfsd_point {
+	char *path;                /* clean (server/path.h) */
+	struct nfsd_grant *grants; /* the most specific first */
+	size_t ngrants;
 };
 
 struct nfsd_exports;
 
-struct nfsd_exports *nfsd_exports_new(void);
+/* `hosts` is borrowed; NULL: there are no clients that need a name. */
+struct nfsd_exports *nfsd_exports_new(struct nfsd_hosts *hosts);
 
 /* Closes the overlays. NULL is fine. */
 void nfsd_exports_free(struct nfsd_exports *exports);
 
 /*
- * Add an export of `fs` at the clean `path` (copied). On success the table owns
- * `fs`. 0, -EEXIST (that path, or that id), -ENOMEM.
+ * Add an overlay at the clean `path` (copied). On success the table owns `fs`. 0,
+ * -EEXIST (that id is there), -ENOMEM.
  */
 int nfsd_exports_add(struct nfsd_exports *exports, const char *path,
-                     struct ovl *fs, const struct nfsd_access *access);
+                     struct ovl *fs, const struct nfsd_export **export);
 
+/* Let clients use it (copied). 0 or -ENOMEM. */
+int nfsd_exports_allow(struct nfsd_exports *exports,
+                       const struct nfsd_export *export,
+                       const struct nfsd_client *client,
+                       const struct nfsd_access *access);
+
+/* The overlays. */
 size_t nfsd_exports_count(const struct nfsd_exports *exports);
 const struct nfsd_export *nfsd_exports_get(const struct nfsd_exports *exports,
                                            size_t index);
+
+/* The paths. */
+size_t nfsd_exports_npoints(const struct nfsd_exports *exports);
+const struct nfsd_point *nfsd_exports_point(const struct nfsd_exports *exports,
+                                            size_t index);
 
 /* NULL where there is none. */
 const struct nfsd_export *nfsd_exports_by_id(const struct nfsd_exports *exports,
                                              uint64_t id);
 
 /*
- * The export that the clean `path` is, or lies below: the nearest one. `*below`
- * is the rest of `path`, without a leading "/". NULL where there is none.
+ * The export's path that the clean `path` is, or lies below: the nearest one.
+ * `*below` is the rest of `path`, without a leading "/". NULL where there is none.
  */
-const struct nfsd_export *
+const struct nfsd_point *
 nfsd_exports_by_path(const struct nfsd_exports *exports, const char *path,
                      const char **below);
 
 /*
- * May this peer call at all? A `secure` export wants a source port that only
- * root can have; a socket pair or UNIX socket has none and is admitted.
+ * What this peer may do at that path. A `secure` grant wants a source port that
+ * only root can have; a socket pair or UNIX socket has none, and is anybody. 0,
+ * -EACCES, or as nfsd_hosts_match: -EAGAIN (not if `may_wait`), -EINPROGRESS.
  */
-bool nfsd_export_admits(const struct nfsd_export *export,
-                        const struct sockaddr *peer);
+int nfsd_exports_admit(const struct nfsd_exports *exports,
+                       const struct nfsd_point *point,
+                       const struct sockaddr *peer, bool may_wait,
+                       const struct nfsd_grant **grant);
 
 /*
- * Who the caller is in this export: the credential, squashed. `groups` (room
- * for ORPC_MAX_GIDS) is lent to `caller`. may_wait and began are left alone.
+ * Who the caller is by this grant: the credential, squashed, and whether he may
+ * change anything. `groups` (room for ORPC_MAX_GIDS) is lent to `caller`, whose
+ * may_wait and began are left alone.
  */
-void nfsd_export_squash(const struct nfsd_export *export,
-                        const struct orpc_cred *cred, struct ovl_caller *caller,
-                        uint32_t *groups);
+void nfsd_grant_squash(const struct nfsd_access *access,
+                       const struct orpc_cred *cred, struct ovl_caller *caller,
+                       uint32_t *groups);
 
 #endif

@@ -158,14 +158,20 @@ static int find_word(const char *const *words, int n, const char *value)
 	return -EINVAL;
 }
 
+static const char *const cache_words[] = {
+	[OVL_CACHE_AUTO] = "auto",
+	[OVL_CACHE_ALWAYS] = "always",
+	[OVL_CACHE_NEVER] = "never",
+};
+
+const char *nfsd_export_cache_name(enum ovl_cache cache)
+{
+	return cache_words[cache];
+}
+
 static int set_cache(struct nfsd_export_config *config, const char *value)
 {
-	static const char *const words[] = {
-		[OVL_CACHE_AUTO] = "auto",
-		[OVL_CACHE_ALWAYS] = "always",
-		[OVL_CACHE_NEVER] = "never",
-	};
-	int word = find_word(words, 3, value);
+	int word = find_word(cache_words, 3, value);
 
 	if (word < 0)
 		return word;
@@ -173,16 +179,22 @@ static int set_cache(struct nfsd_export_config *config, const char *value)
 	return 0;
 }
 
+static const char *const redirect_words[] = {
+	[OVL_REDIRECT_ON] = "on",
+	[OVL_REDIRECT_FOLLOW] = "follow",
+	[OVL_REDIRECT_OFF] = "off",
+	[OVL_REDIRECT_NOFOLLOW] = "nofollow",
+};
+
+const char *nfsd_export_redirect_name(enum ovl_redirect redirect_dir)
+{
+	return redirect_words[redirect_dir];
+}
+
 static int set_redirect_dir(struct nfsd_export_config *config,
                             const char *value)
 {
-	static const char *const words[] = {
-		[OVL_REDIRECT_ON] = "on",
-		[OVL_REDIRECT_FOLLOW] = "follow",
-		[OVL_REDIRECT_OFF] = "off",
-		[OVL_REDIRECT_NOFOLLOW] = "nofollow",
-	};
-	int word = find_word(words, 4, value);
+	int word = find_word(redirect_words, 4, value);
 
 	if (word < 0)
 		return word;
@@ -249,8 +261,8 @@ static const struct {
 	size_t field; /* a bool */
 	bool value;
 } flags[] = {
-	{ "ro", FIELD(read_only), true },
-	{ "rw", FIELD(read_only), false },
+	{ "ro", FIELD(access.read_only), true },
+	{ "rw", FIELD(access.read_only), false },
 	{ "userxattr", FIELD(userxattr), true },
 	{ "secure", FIELD(access.secure), true },
 	{ "insecure", FIELD(access.secure), false },
@@ -270,6 +282,53 @@ static const struct {
 	{ "volatile", OVL_VOLATILE },
 };
 #define NSYNCS (sizeof(syncs) / sizeof(syncs[0]))
+
+/* What veneer does anyway. */
+static const char *const matters_of_course[] = { "no_subtree_check", "hide",
+	                                         "wdelay", "sec=sys" };
+#define NOF_COURSE (sizeof(matters_of_course) / sizeof(matters_of_course[0]))
+
+/* Options of exports(5) that make no sense here, with or without a value. */
+static const struct {
+	const char *name, *why;
+} refused[] = {
+	{ "subtree_check", "a handle does not tell the directory it came by" },
+	{ "no_wdelay", "changes that arrive together share a flush" },
+	{ "nohide", "other mounts inside a layer are not entered" },
+	{ "crossmnt", "other mounts inside a layer are not entered" },
+	{ "fsid", "the id of an export is in its statedir" },
+	{ "sec", "there is sec=sys alone" },
+	{ "xprtsec", "there is no TLS" },
+	{ "mountpoint", "a layer that is missing is refused at start" },
+	{ "mp", "a layer that is missing is refused at start" },
+	{ "insecure_locks", "there are no locks: mount with nolock" },
+	{ "secure_locks", "there are no locks: mount with nolock" },
+	{ "auth_nlm", "there are no locks: mount with nolock" },
+	{ "no_auth_nlm", "there are no locks: mount with nolock" },
+	{ "no_acl", "ACLs count in every decision" },
+	{ "nordirplus", "a client mounts with nordirplus, if it wants" },
+	{ "refer", "it is of NFSv4" },
+	{ "replicas", "it is of NFSv4" },
+	{ "pnfs", "it is of NFSv4" },
+	{ "no_pnfs", "it is of NFSv4" },
+	{ "security_label", "it is of NFSv4" },
+};
+#define NREFUSED (sizeof(refused) / sizeof(refused[0]))
+
+/* A line in `why` for an option that is none of ours; its name has `len` bytes. */
+static int refuse_option(const char *option, size_t len, char *why, size_t size)
+{
+	for (size_t i = 0; i < NREFUSED; i++)
+		if (strlen(refused[i].name) == len &&
+		    strncmp(refused[i].name, option, len) == 0) {
+			snprintf(why, size, "option %s: %s", refused[i].name,
+			         refused[i].why);
+			return -EINVAL;
+		}
+	snprintf(why, size, "unknown option \"%.*s%s\"", (int)len, option,
+	         option[len] == '=' ? "=" : "");
+	return -EINVAL;
+}
 
 static bool set_flag(struct nfsd_export_config *config, const char *name)
 {
@@ -294,6 +353,9 @@ static int set_option(struct nfsd_export_config *config, char *option,
 	char *value = strchr(option, '=');
 	int err;
 
+	for (size_t i = 0; i < NOF_COURSE; i++)
+		if (strcmp(matters_of_course[i], option) == 0)
+			return 0;
 	if (value == NULL) {
 		if (set_flag(config, option))
 			return 0;
@@ -303,8 +365,7 @@ static int set_option(struct nfsd_export_config *config, char *option,
 				         option);
 				return -EINVAL;
 			}
-		snprintf(why, size, "unknown option \"%s\"", option);
-		return -EINVAL;
+		return refuse_option(option, strlen(option), why, size);
 	}
 	*value++ = '\0';
 	for (size_t i = 0; i < NVALUED; i++)
@@ -316,13 +377,15 @@ static int set_option(struct nfsd_export_config *config, char *option,
 				         value);
 			return err;
 		}
-	snprintf(why, size, "unknown option \"%s=\"", option);
-	return -EINVAL;
+	value[-1] = '=';
+	return refuse_option(option, (size_t)(value - 1 - option), why, size);
 }
 
 int nfsd_export_config_parse(struct nfsd_export_config *config,
-                             const char *options, char *why, size_t size)
+                             const char *options, size_t *at, char *why,
+                             size_t size)
 {
+	const char *begin = options;
 	int err = 0;
 
 	while (err == 0 && *options != '\0') {
@@ -331,6 +394,8 @@ int nfsd_export_config_parse(struct nfsd_export_config *config,
 
 		if (option == NULL)
 			return -ENOMEM;
+		if (at != NULL)
+			*at = (size_t)(options - begin);
 		/* mount(8) lets ",," and a comma at the end pass. */
 		if (len > 0)
 			err = set_option(config, option, why, size);
@@ -411,6 +476,48 @@ static char *default_statedir(const char *path)
 		n = asprintf(&dir, "%s/.local/state/veneer/%s", home, name);
 	free(name);
 	return n < 0 ? NULL : dir;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool same_layers(const struct nfsd_export_config *a,
+                        const struct nfsd_export_config *b)
+{
+	if (a->nlowerdirs != b->nlowerdirs || a->ndatadirs != b->ndatadirs)
+		return false;
+	for (size_t i = 0; i < a->nlowerdirs; i++)
+		if (strcmp(a->lowerdirs[i], b->lowerdirs[i]) != 0)
+			return false;
+	return same_text(a->upperdir, b->upperdir) &&
+	       same_text(a->workdir, b->workdir) &&
+	       same_text(a->statedir, b->statedir);
+}
+
+int nfsd_export_config_same(const struct nfsd_export_config *a,
+                            const struct nfsd_export_config *b, char *why,
+                            size_t size)
+{
+	const char *other = NULL;
+
+	if (!same_layers(a, b))
+		return 0;
+	if (a->userxattr != b->userxattr)
+		other = "userxattr";
+	else if (a->redirect_dir != b->redirect_dir)
+		other = "redirect_dir=";
+	else if (a->metacopy != b->metacopy)
+		other = "metacopy=";
+	else if (a->cache != b->cache)
+		other = "cache=";
+	else if (a->sync != b->sync)
+		other = "sync, async or volatile";
+	if (other == NULL)
+		return 1;
+	snprintf(why, size, "%s", other);
+	return -EINVAL;
 }
 
 int nfsd_export_config_finish(struct nfsd_export_config *config, char *why,

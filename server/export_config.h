@@ -23,6 +23,7 @@
 
 /* Who may call, and who the callers become. */
 struct nfsd_access {
+	bool read_only;
 	bool secure;      /* from a port below 1024 only */
 	bool root_squash; /* uid 0 and gid 0 become anonymous */
 	bool all_squash;  /* everybody does */
@@ -36,7 +37,6 @@ struct nfsd_export_config {
 	size_t nlowerdirs;
 	size_t ndatadirs; /* the last of them, that have data alone */
 	char *upperdir, *workdir, *statedir;
-	bool read_only;
 	bool userxattr;
 	enum ovl_redirect redirect_dir;
 	bool metacopy;
@@ -52,13 +52,27 @@ void nfsd_export_config_release(struct nfsd_export_config *config);
 /*
  * Take in "OPTION[=VALUE],...". A backslash takes the meaning from the comma or
  * colon (or backslash) after it, as overlayfs has it. The last of two that
- * contradict each other counts.
+ * contradict each other counts. `*at` (which may be NULL) gets the offset of the
+ * option that is wrong.
  */
 int nfsd_export_config_parse(struct nfsd_export_config *config,
-                             const char *options, char *why, size_t size);
+                             const char *options, size_t *at, char *why,
+                             size_t size);
+
+/* The words of cache= and redirect_dir=. */
+const char *nfsd_export_cache_name(enum ovl_cache cache);
+const char *nfsd_export_redirect_name(enum ovl_redirect redirect_dir);
 
 int nfsd_export_config_set_path(struct nfsd_export_config *config,
                                 const char *path, char *why, size_t size);
+
+/*
+ * Whether two exports are of one overlay, of the same layers. -EINVAL: of the same
+ * layers, but in different ways; `why` says in which option.
+ */
+int nfsd_export_config_same(const struct nfsd_export_config *a,
+                            const struct nfsd_export_config *b, char *why,
+                            size_t size);
 
 int nfsd_export_config_finish(struct nfsd_export_config *config, char *why,
                               size_t size);

@@ -8,6 +8,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "server/exports_print.h"
 #include "server/log.h"
 #include "server/options.h"
 #include "server/server.h"
@@ -93,6 +94,8 @@ int main(int argc, char **argv)
 		fputs(nfsd_options_help, stdout);
 	} else if (options.action == NFSD_SHOW_VERSION) {
 		puts(PACKAGE_STRING);
+	} else if (options.action == NFSD_CHECK) {
+		nfsd_exports_print(&options.file, stdout);
 	} else {
 		status = serve(&options);
 	}

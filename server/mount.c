@@ -112,7 +112,8 @@ static int walk(const struct nfsd_export *export, bool may_wait,
 static int find(const struct nfsd_mount *mount, const struct orpc_call *call,
                 char *path, unsigned char handle[NFSD_HANDLE_BYTES])
 {
-	const struct nfsd_export *export;
+	const struct nfsd_point *point;
+	const struct nfsd_grant *grant;
 	const char *below;
 	struct ovl_id id;
 	int err;
@@ -120,14 +121,15 @@ static int find(const struct nfsd_mount *mount, const struct orpc_call *call,
 	err = nfsd_path_clean(path);
 	if (err != 0)
 		return err;
-	export = nfsd_exports_by_path(mount->exports, path, &below);
-	if (export == NULL)
+	point = nfsd_exports_by_path(mount->exports, path, &below);
+	if (point == NULL)
 		return -ENOENT;
-	if (!nfsd_export_admits(export, call->peer))
-		return -EACCES;
-	err = walk(export, call->may_wait, below, &id);
+	err = nfsd_exports_admit(mount->exports, point, call->peer,
+	                         call->may_wait, &grant);
 	if (err == 0)
-		nfsd_handle_encode(export, id, handle);
+		err = walk(grant->export, call->may_wait, below, &id);
+	if (err == 0)
+		nfsd_handle_encode(grant->export, id, handle);
 	return err;
 }
 
@@ -226,26 +228,75 @@ static enum orpc_status umntall(struct orpc_call *call, void *arg)
 	return ORPC_DONE;
 }
 
-/* Exports without a list of groups are everybody's. */
+/* The clients of a path as a list of groups; one without any is everybody's. */
+static bool is_for_anybody(const struct nfsd_point *point)
+{
+	return point->ngrants == 1 &&
+	       point->grants[0].client.kind == NFSD_CLIENT_ANYBODY;
+}
+
+/* As it was written; a netgroup's with its "@". To be freed. */
+static char *group_name(const struct nfsd_client *client)
+{
+	char *name;
+
+	return asprintf(&name, "%s%s",
+	                client->kind == NFSD_CLIENT_NETGROUP ? "@" : "",
+	                client->text) < 0
+	               ? NULL
+	               : name;
+}
+
+static size_t group_bytes(const struct nfsd_client *client)
+{
+	return 4 + 4 + RNDUP(1 + strlen(client->text));
+}
+
+static size_t export_bytes(const struct nfsd_point *point)
+{
+	size_t bytes = 4 + 4 + RNDUP(strlen(point->path)) + 4;
+
+	for (size_t i = 0; i < point->ngrants; i++)
+		bytes += group_bytes(&point->grants[i].client);
+	return bytes;
+}
+
+static bool put_groups(XDR *xdr, const struct nfsd_point *point)
+{
+	bool_t yes = TRUE, no = FALSE;
+	char *name;
+	bool ok = true;
+
+	for (size_t i = 0; ok && i < point->ngrants; i++) {
+		if (is_for_anybody(point))
+			break;
+		name = group_name(&point->grants[i].client);
+		ok = name != NULL && xdr_bool(xdr, &yes) &&
+		     xdr_string(xdr, &name, (u_int)strlen(name));
+		free(name);
+	}
+	return ok && xdr_bool(xdr, &no);
+}
+
 static enum orpc_status export_list(struct orpc_call *call, void *arg)
 {
 	const struct nfsd_mount *mount = arg;
-	const size_t count = nfsd_exports_count(mount->exports);
+	const size_t count = nfsd_exports_npoints(mount->exports);
 	bool_t yes = TRUE, no = FALSE;
 	XDR *xdr = &call->results;
 	size_t bytes = 4;
 
 	for (size_t i = 0; i < count; i++)
-		bytes += 4 + 4 + 4 +
-		         RNDUP(strlen(
-				 nfsd_exports_get(mount->exports, i)->path));
+		bytes += export_bytes(nfsd_exports_point(mount->exports, i));
 	if (orpc_call_reserve(call, bytes) != 0)
 		return ORPC_SYSTEM_ERR;
 	for (size_t i = 0; i < count; i++) {
-		dirpath path = nfsd_exports_get(mount->exports, i)->path;
+		const struct nfsd_point *point =
+			nfsd_exports_point(mount->exports, i);
+		dirpath path = point->path;
 
 		if (!xdr_bool(xdr, &yes) || !xdr_dirpath(xdr, &path) ||
-		    !xdr_bool(xdr, &no))
+		    !put_groups(xdr, point))
 			return ORPC_SYSTEM_ERR;
 	}
 	return xdr_bool(xdr, &no) ? ORPC_DONE : ORPC_SYSTEM_ERR;

@@ -10,19 +10,24 @@ int nfs3_open(struct nfs3_request *request, const struct nfsd_fh *fh)
 {
 	const struct orpc_call *call = request->call;
 	const struct nfsd_export *export;
+	const struct nfsd_grant *grant;
 	struct ovl_id id;
 	int err;
 
 	err = nfsd_handle_decode(request->exports, fh->bytes, fh->len, &export,
 	                         &id);
+	if (err == 0)
+		err = nfsd_exports_admit(request->exports, export->point,
+		                         call->peer, call->may_wait, &grant);
+	/* What others mount at that path is not his. */
+	if (err == 0 && grant->export != export)
+		err = -EACCES;
 	if (err != 0)
 		return err;
-	if (!nfsd_export_admits(export, call->peer))
-		return -EACCES;
 	request->export = export;
 	request->fs = export->fs;
-	nfsd_export_squash(export, &call->cred, &request->caller,
-	                   request->groups);
+	nfsd_grant_squash(&grant->access, &call->cred, &request->caller,
+	                  request->groups);
 	request->caller.began = ovl_begin(request->fs);
 	return ovl_resolve(request->fs, &request->caller, id,
 	                   &request->node[0]);

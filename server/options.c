@@ -16,8 +16,13 @@
 
 const char nfsd_options_help[] =
 	"Usage: veneerd -o OPTION[,OPTION...] [OPTIONS] /EXPORT\n"
-	"Serve an overlay of directories over NFS, version 3.\n"
+	"       veneerd [-e FILE] [OPTIONS]\n"
+	"       veneerd [-e FILE] --check\n"
+	"Serve overlays of directories over NFS, version 3.\n"
 	"\n"
+	"  -e, --exports FILE       what to export, in the syntax of exports(5)\n"
+	"                           (" NFSD_EXPORTS_FILE ")\n"
+	"  --check                  print the exports as understood, serve nothing\n"
 	"  -o OPTION[,OPTION...]    of the export, as below; repeatable\n"
 	"  -p, --port PORT          of all programs, TCP and UDP (2049; 0: any)\n"
 	"  -b, --bind ADDRESS       to listen on; repeatable (127.0.0.1 and ::1)\n"
@@ -66,11 +71,14 @@ enum {
 	OPT_MAX_REPLIES,
 	OPT_STATS,
 	OPT_LOG_LEVEL,
+	OPT_CHECK,
 };
 
-static const char short_options[] = "+:o:p:b:hV";
+static const char short_options[] = "+:o:e:p:b:hV";
 
 static const struct option long_options[] = {
+	{ "exports", required_argument, NULL, 'e' },
+	{ "check", no_argument, NULL, OPT_CHECK },
 	{ "port", required_argument, NULL, 'p' },
 	{ "bind", required_argument, NULL, 'b' },
 	{ "rpcbind", no_argument, NULL, OPT_RPCBIND },
@@ -102,6 +110,7 @@ void nfsd_options_init(struct nfsd_options *options)
 void nfsd_options_release(struct nfsd_options *options)
 {
 	nfsd_export_config_release(&options->export);
+	nfsd_exports_file_release(&options->file);
 }
 
 /* The options that take a number. */
@@ -175,6 +184,12 @@ static int set_option(struct nfsd_options *options, int opt, const char *value)
 	case 'V':
 		options->action = NFSD_SHOW_VERSION;
 		return 0;
+	case OPT_CHECK:
+		options->action = NFSD_CHECK;
+		return 0;
+	case 'e':
+		options->exports = value;
+		return 0;
 	case 'b':
 		return add_address(options, value);
 	case OPT_RPCBIND:
@@ -231,6 +246,25 @@ static int refuse(int opt, char **argv, char *why, size_t size)
 	return -EINVAL;
 }
 
+/* The exports of the file. */
+static int read_exports(struct nfsd_options *options, char *why, size_t size)
+{
+	int err;
+
+	if (options->exports == NULL)
+		options->exports = NFSD_EXPORTS_FILE;
+	err = nfsd_exports_file_read(&options->file, options->exports, why,
+	                             size);
+	if (err == -ENOMEM)
+		return err;
+	if (err == 0 && options->file.count == 0) {
+		snprintf(why, size, "%s: nothing is exported",
+		         options->exports);
+		err = -EINVAL;
+	}
+	return err != 0 ? -EINVAL : 0;
+}
+
 /* The words that are no options: the export's path. */
 static int take_path(struct nfsd_options *options, int argc, char **argv,
                      char *why, size_t size)
@@ -254,21 +288,36 @@ static int take_path(struct nfsd_options *options, int argc, char **argv,
 int nfsd_options_parse(struct nfsd_options *options, int argc, char **argv,
                        char *why, size_t size)
 {
+	bool has_export = false;
 	int opt, err = 0;
 
 	optind = 0; /* glibc: begin anew */
 	while (err == 0 && (opt = getopt_long(argc, argv, short_options,
 	                                      long_options, NULL)) != -1) {
+		has_export |= opt == 'o';
 		if (opt == 'o')
 			err = nfsd_export_config_parse(&options->export, optarg,
-			                               why, size);
+			                               NULL, why, size);
 		else if (opt == '?' || opt == ':' ||
 		         set_option(options, opt, optarg) != 0)
 			return refuse(opt, argv, why, size);
-		if (options->action != NFSD_SERVE)
+		if (options->action == NFSD_SHOW_HELP ||
+		    options->action == NFSD_SHOW_VERSION)
 			return 0;
 	}
 	if (err != 0)
 		return err;
+	has_export |= optind < argc;
+	if (has_export && options->action == NFSD_CHECK) {
+		snprintf(why, size, "--check: it is a file that is checked");
+		return -EINVAL;
+	}
+	if (!has_export)
+		return read_exports(options, why, size);
+	if (options->exports != NULL) {
+		snprintf(why, size,
+		         "-e: either a file of exports, or one here");
+		return -EINVAL;
+	}
 	return take_path(options, argc, argv, why, size);
 }

@@ -11,8 +11,10 @@
 #include <stdint.h>
 
 #include "server/export_config.h"
+#include "server/exports_file.h"
 
 #define NFSD_PORT 2049
+#define NFSD_EXPORTS_FILE "/etc/veneer/exports"
 #define NFSD_MAX_ADDRESSES 32
 
 enum nfsd_rpcbind {
@@ -22,8 +24,15 @@ enum nfsd_rpcbind {
 };
 
 struct nfsd_options {
-	enum { NFSD_SERVE, NFSD_SHOW_HELP, NFSD_SHOW_VERSION } action;
-	struct nfsd_export_config export;
+	enum {
+		NFSD_SERVE,
+		NFSD_CHECK,
+		NFSD_SHOW_HELP,
+		NFSD_SHOW_VERSION
+	} action;
+	const char *exports; /* the file of them, of argv; NULL: `export` */
+	struct nfsd_exports_file file;
+	struct nfsd_export_config export;          /* for everybody */
 	const char *addresses[NFSD_MAX_ADDRESSES]; /* of argv; none: loopback */
 	size_t naddresses;
 	uint16_t port; /* 0: any */

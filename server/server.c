@@ -15,6 +15,7 @@
 #include "rpc/orpc.h"
 #include "rpc/rpcbind.h"
 #include "server/export.h"
+#include "server/exports_open.h"
 #include "server/mount.h"
 #include "server/memory.h"
 #include "server/nfs3.h"
@@ -27,12 +28,9 @@
  * Threads for what may wait for a disk, which is what they mostly do. Those that
  * wait for a flush share it: the more there may be, the fewer flushes. Measured with
  * 64 clients that make files on a disk of 8 ms a flush: 280 files a second with 16
- * threads, 950 with 32, 1350 with 64. Copy-ups of large files, and calls that wait
- * for one, get few of them, so that all else goes on.
+ * threads, 950 with 32, 1350 with 64.
  */
 #define WORKERS 64
-#define MAX_COPIES 8 /* more are only in each other's way */
-#define MAX_WAITING 4
 
 /* Descriptors that are neither connections nor the overlay's cache. */
 #define OTHER_FILES 64
@@ -49,6 +47,11 @@ enum { PROGRAM_NFS, PROGRAM_MOUNT, NPROGRAMS };
 struct nfsd_server {
 	const struct nfsd_options *options;
 	struct nfsd_log *log;
+	/* What is to be exported: of the file, or the one of the options. */
+	const struct nfsd_exports_entry *entries;
+	size_t nentries;
+	struct nfsd_exports_entry single;
+	struct nfsd_hosts *hosts;
 	struct nfsd_exports *exports;
 	struct nfsd_mount *mount;
 	struct orpc_program programs[NPROGRAMS];
@@ -109,13 +112,16 @@ static int listen_all(struct nfsd_server *server, char *why, size_t size)
 }
 
 /* What the process may have open, less what others need. */
-static unsigned max_files(const struct nfsd_options *options)
+static unsigned max_files(const struct nfsd_server *server)
 {
+	const struct nfsd_options *options = server->options;
 	struct rlimit limit = { .rlim_cur = 1024 };
-	rlim_t others = OTHER_FILES + options->export.nlowerdirs;
+	rlim_t others = OTHER_FILES;
 
 	if (options->max_files != 0)
 		return options->max_files;
+	for (size_t i = 0; i < server->nentries; i++)
+		others += server->entries[i].config.nlowerdirs;
 	others += options->max_connections != 0 ? options->max_connections
 	                                        : DEFAULT_CONNECTIONS;
 	getrlimit(RLIMIT_NOFILE, &limit);
@@ -126,51 +132,36 @@ static unsigned max_files(const struct nfsd_options *options)
 	return (unsigned)(limit.rlim_cur - others);
 }
 
-static int open_export(struct nfsd_server *server, char *why, size_t size)
+static int open_exports(struct nfsd_server *server, char *why, size_t size)
+{
+	const struct nfsd_exports_limits limits = {
+		.max_entries = server->options->max_entries,
+		.max_files = max_files(server),
+		.max_memory = server->memory.cache,
+		.accept_changed_lower = server->options->accept_changed_lower,
+	};
+
+	return nfsd_exports_open(server->exports, server->entries,
+	                         server->nentries, &limits, server->log, why,
+	                         size);
+}
+
+/* The one export of the options is everybody's. Borrows from them. */
+static void choose_entries(struct nfsd_server *server)
 {
 	const struct nfsd_options *options = server->options;
-	const struct nfsd_export_config *export = &options->export;
-	struct ovl_config config = {
-		.lowerdirs = (const char *const *)export->lowerdirs,
-		.nlowerdirs = export->nlowerdirs,
-		.ndatadirs = export->ndatadirs,
-		.upperdir = export->upperdir,
-		.workdir = export->workdir,
-		.statedir = export->statedir,
-		.read_only = export->read_only,
-		.userxattr = export->userxattr,
-		/* Root is nobody's user: what is his stays so. */
-		.has_host_uid = export->access.has_anonuid && geteuid() != 0,
-		.has_host_gid = export->access.has_anongid && geteuid() != 0,
-		.host_uid = export->access.anonuid,
-		.host_gid = export->access.anongid,
-		.accept_changed_lower = options->accept_changed_lower,
-		.redirect_dir = export->redirect_dir,
-		.metacopy = export->metacopy,
-		.cache = export->cache,
-		.sync = export->sync,
-		.max_entries = options->max_entries,
-		.max_memory = server->memory.cache,
-		.max_files = max_files(options),
-		.max_copies = MAX_COPIES,
-		.max_waiting = MAX_WAITING,
-		.log = nfsd_log_line,
-		.log_arg = server->log,
-	};
-	struct ovl *fs;
-	int err;
 
-	err = ovl_open(&config, &fs, why, size);
-	if (err != 0)
-		return err;
-	err = nfsd_exports_add(server->exports, export->path, fs,
-	                       &export->access);
-	if (err != 0) {
-		ovl_close(fs);
-		return fail(err, why, size, "export %s: %s", export->path,
-		            strerror(-err));
+	if (options->file.count != 0) {
+		server->entries = options->file.entries;
+		server->nentries = options->file.count;
+		return;
 	}
-	return 0;
+	server->single = (struct nfsd_exports_entry){
+		.client = { .kind = NFSD_CLIENT_ANYBODY, .text = "*" },
+		.config = options->export,
+	};
+	server->entries = &server->single;
+	server->nentries = 1;
 }
 
 static int make_programs(struct nfsd_server *server)
@@ -187,7 +178,10 @@ static int make_programs(struct nfsd_server *server)
 		.log_arg = server->log,
 	};
 
-	server->exports = nfsd_exports_new();
+	server->hosts = nfsd_hosts_new(server->log);
+	if (server->hosts == NULL)
+		return -ENOMEM;
+	server->exports = nfsd_exports_new(server->hosts);
 	if (server->exports == NULL)
 		return -ENOMEM;
 	server->mount = nfsd_mount_new(server->exports);
@@ -206,18 +200,25 @@ static struct nfsd_stats_source stats_source(const struct nfsd_server *server)
 		                           .exports = server->exports };
 }
 
-/* No layer is written to but through the export, the lower ones not at all. */
-static bool is_in_layer(const struct nfsd_server *server)
+/* No layer is written to but through its export, the lower ones not at all. */
+static bool is_in_layer(const struct nfsd_stats *stats,
+                        const struct nfsd_export_config *export)
 {
-	const struct nfsd_export_config *export = &server->options->export;
 	const char *own[] = { export->upperdir, export->workdir };
 
 	for (size_t i = 0; i < export->nlowerdirs; i++)
-		if (nfsd_stats_is_below(server->stats, export->lowerdirs[i]))
+		if (nfsd_stats_is_below(stats, export->lowerdirs[i]))
 			return true;
 	for (size_t i = 0; i < 2; i++)
-		if (own[i] != NULL &&
-		    nfsd_stats_is_below(server->stats, own[i]))
+		if (own[i] != NULL && nfsd_stats_is_below(stats, own[i]))
+			return true;
+	return false;
+}
+
+static bool is_in_any_layer(const struct nfsd_server *server)
+{
+	for (size_t i = 0; i < server->nentries; i++)
+		if (is_in_layer(server->stats, &server->entries[i].config))
 			return true;
 	return false;
 }
@@ -231,7 +232,7 @@ static int open_stats(struct nfsd_server *server, char *why, size_t size)
 	if (path == NULL)
 		return 0;
 	err = nfsd_stats_new(path, &source, &server->stats);
-	if (err == 0 && is_in_layer(server))
+	if (err == 0 && is_in_any_layer(server))
 		return fail(-EINVAL, why, size,
 		            "statistics file %s: it is inside a layer", path);
 	if (err == 0)
@@ -266,6 +267,7 @@ int nfsd_server_new(const struct nfsd_options *options, struct nfsd_log *log,
 	server->options = options;
 	server->log = log;
 
+	choose_entries(server);
 	divide_memory(server);
 	err = make_programs(server);
 	if (err == -ENOBUFS)
@@ -280,7 +282,7 @@ int nfsd_server_new(const struct nfsd_options *options, struct nfsd_log *log,
 	if (err == 0)
 		err = open_stats(server, why, size);
 	if (err == 0)
-		err = open_export(server, why, size);
+		err = open_exports(server, why, size);
 	if (err != 0) {
 		nfsd_server_free(server);
 		return err;
@@ -324,10 +326,10 @@ static void log_ready(const struct nfsd_server *server)
 		                        sizeof(addresses) - len, "%s%s",
 		                        i == 0 ? "" : ", ",
 		                        server->addresses[i]);
-	for (size_t i = 0; i < nfsd_exports_count(server->exports); i++)
+	for (size_t i = 0; i < nfsd_exports_npoints(server->exports); i++)
 		nfsd_log(server->log, LOG_NOTICE, "serving %s on %s port %u",
-		         nfsd_exports_get(server->exports, i)->path, addresses,
-		         server->port);
+		         nfsd_exports_point(server->exports, i)->path,
+		         addresses, server->port);
 }
 
 int nfsd_server_start(struct nfsd_server *server, char *why, size_t size)
@@ -386,5 +388,6 @@ void nfsd_server_free(struct nfsd_server *server)
 	orpc_server_free(server->rpc);
 	nfsd_mount_free(server->mount);
 	nfsd_exports_free(server->exports);
+	nfsd_hosts_free(server->hosts);
 	free(server);
 }

@@ -170,7 +170,7 @@ static struct nfsd_export_stats *collect(const struct nfsd_stats_source *source,
 		const struct nfsd_export *export =
 			nfsd_exports_get(source->exports, i);
 
-		stats[i].path = export->path;
+		stats[i].path = export->point->path;
 		ovl_stats(export->fs, &stats[i].fs);
 	}
 	return stats;

@@ -9,6 +9,7 @@
 #include <ftw.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,15 +166,18 @@ static int begin(struct daemon *daemon, const char *const arguments[])
 {
 	char port[8];
 	const char *all[MAX_ARGUMENTS + 1] = { "-p", port, "-b", "127.0.0.1" };
+	bool has_file = false;
 	size_t n = 4;
 	int log = open_log(daemon);
 
 	snprintf(port, sizeof(port), "%u", daemon->port);
 	while (*arguments != NULL) {
 		ck_assert_uint_lt(n + 1, MAX_ARGUMENTS);
+		has_file |= strcmp(*arguments, "-e") == 0;
 		all[n++] = *arguments++;
 	}
-	all[n] = DAEMON_EXPORT;
+	if (!has_file)
+		all[n] = DAEMON_EXPORT;
 	daemon->pid = spawn(all, log);
 	return log;
 }

@@ -29,8 +29,8 @@ void daemon_free(struct daemon *daemon); /* ends it, too */
 /* Start it with export options beyond those of the layers; wait until it serves. */
 void daemon_start(struct daemon *daemon, const char *options);
 
-/* The same with all its arguments given, but for where it listens and its export;
- * NULL ends them. */
+/* The same with all its arguments given, but for where it listens, and its export
+ * unless there is a file of exports ("-e"); NULL ends them. */
 void daemon_serve(struct daemon *daemon, const char *const arguments[]);
 
 /* The same, not waiting until it serves. */

@@ -162,7 +162,7 @@ void fixture_start(struct fixture *fixture, const char *options, bool listen)
 	o->threads = 2;
 	o->rpcbind = NFSD_RPCBIND_NO;
 	layer_options(fixture, options, text);
-	ck_assert_msg(nfsd_export_config_parse(&o->export, text, why,
+	ck_assert_msg(nfsd_export_config_parse(&o->export, text, NULL, why,
 	                                       sizeof(why)) == 0,
 	              "%s", why);
 	ck_assert_int_eq(nfsd_export_config_set_path(&o->export, FIXTURE_EXPORT,

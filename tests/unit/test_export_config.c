@@ -25,7 +25,8 @@ static void teardown(void)
 
 static int parse(const char *options)
 {
-	return nfsd_export_config_parse(&config, options, why, sizeof(why));
+	return nfsd_export_config_parse(&config, options, NULL, why,
+	                                sizeof(why));
 }
 
 static int set_path(const char *path)
@@ -59,8 +60,8 @@ START_TEST(each_flag_sets_what_it_names_and_nothing_else)
 		bool value;
 	} flags[] = {
 #define FIELD(name) offsetof(struct nfsd_export_config, name)
-		{ "ro", FIELD(read_only), true },
-		{ "rw", FIELD(read_only), false },
+		{ "ro", FIELD(access.read_only), true },
+		{ "rw", FIELD(access.read_only), false },
 		{ "userxattr", FIELD(userxattr), true },
 		{ "secure", FIELD(access.secure), true },
 		{ "insecure", FIELD(access.secure), false },
@@ -144,7 +145,7 @@ START_TEST(commas_without_an_option_pass)
 {
 	assert_good("");
 	assert_good(",,ro,,insecure,");
-	ck_assert(config.read_only);
+	ck_assert(config.access.read_only);
 	ck_assert(!config.access.secure);
 }
 END_TEST
@@ -222,7 +223,7 @@ START_TEST(a_line_that_is_too_long_is_cut)
 
 	memset(word, 'x', sizeof(word));
 	word[sizeof(word) - 1] = '\0';
-	ck_assert_int_eq(nfsd_export_config_parse(&config, word, line,
+	ck_assert_int_eq(nfsd_export_config_parse(&config, word, NULL, line,
 	                                          sizeof(line)),
 	                 -EINVAL);
 	ck_assert_str_eq(line, "unknown option ");

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/unit/everybody.h"
 #include "tests/unit/fake_ovl.h"
 
 static struct ovl one = { .id = 0x11223344556677, .key = "0123456789abcde" };
@@ -20,10 +21,10 @@ static void setup(void)
 {
 	const struct nfsd_access access = { 0 };
 
-	exports = nfsd_exports_new();
+	exports = nfsd_exports_new(NULL);
 	ck_assert_ptr_nonnull(exports);
-	ck_assert_int_eq(nfsd_exports_add(exports, "/one", &one, &access), 0);
-	ck_assert_int_eq(nfsd_exports_add(exports, "/two", &two, &access), 0);
+	ck_assert_int_eq(add_for_everybody(exports, "/one", &one, &access), 0);
+	ck_assert_int_eq(add_for_everybody(exports, "/two", &two, &access), 0);
 }
 
 static void teardown(void)
@@ -54,7 +55,7 @@ START_TEST(a_handle_names_its_export_and_object)
 	ck_assert_int_eq(nfsd_handle_decode(exports, handle, sizeof(handle),
 	                                    &export, &got),
 	                 0);
-	ck_assert_str_eq(export->path, "/one");
+	ck_assert_str_eq(export->point->path, "/one");
 	ck_assert_uint_eq(got.fileid, id.fileid);
 	ck_assert_uint_eq(got.generation, id.generation);
 }

@@ -14,6 +14,7 @@
 
 #include "server/handle.h"
 #include "tests/lib/suite.h"
+#include "tests/unit/everybody.h"
 #include "tests/unit/fake_ovl.h"
 
 #define ENTRIES 12
@@ -103,8 +104,8 @@ static void setup(void)
 {
 	const struct nfsd_access access = { .secure = false };
 
-	exports = nfsd_exports_new();
-	ck_assert_int_eq(nfsd_exports_add(exports, "/e", &fs, &access), 0);
+	exports = nfsd_exports_new(NULL);
+	ck_assert_int_eq(add_for_everybody(exports, "/e", &fs, &access), 0);
 }
 
 static void teardown(void)

@@ -14,6 +14,7 @@
 #include "rpc/call.h"
 #include "server/handle.h"
 #include "tests/lib/suite.h"
+#include "tests/unit/everybody.h"
 #include "tests/unit/fake_ovl.h"
 
 #define MAX_RESULTS (1u << 20)
@@ -76,9 +77,9 @@ static void setup(void)
 
 	one = (struct ovl){ .id = 1, .key = { 1 } };
 	two = (struct ovl){ .id = 2, .key = { 2 } };
-	exports = nfsd_exports_new();
-	ck_assert_int_eq(nfsd_exports_add(exports, "/one", &one, &access), 0);
-	ck_assert_int_eq(nfsd_exports_add(exports, "/two", &two, &access), 0);
+	exports = nfsd_exports_new(NULL);
+	ck_assert_int_eq(add_for_everybody(exports, "/one", &one, &access), 0);
+	ck_assert_int_eq(add_for_everybody(exports, "/two", &two, &access), 0);
 	orpc_bufs_init(&bufs, 2 * MAX_RESULTS);
 	peer = (struct sockaddr_in){ .sin_family = AF_INET,
 		                     .sin_port = htons(700) };

@@ -78,7 +78,7 @@ START_TEST(defaults_are_those_of_exports_5)
 	ck_assert_uint_eq(export->access.anongid, 65534);
 	ck_assert_int_eq(export->sync, OVL_SYNC);
 	ck_assert_int_eq(export->cache, OVL_CACHE_AUTO);
-	ck_assert(!export->read_only);
+	ck_assert(!export->access.read_only);
 	ck_assert_int_eq(export->userxattr, geteuid() != 0);
 	ck_assert_uint_eq(options.port, 2049);
 	ck_assert_uint_eq(options.naddresses, 0);
@@ -119,8 +119,8 @@ START_TEST(there_may_be_hundreds_of_layers)
 	end += sprintf(end, "lowerdir=/l0");
 	for (int i = 1; i < 2000; i++)
 		end += sprintf(end, ":/l%d", i);
-	ck_assert_int_eq(nfsd_export_config_parse(&options.export, words, why,
-	                                          sizeof(why)),
+	ck_assert_int_eq(nfsd_export_config_parse(&options.export, words, NULL,
+	                                          why, sizeof(why)),
 	                 0);
 	free(words);
 	ck_assert_uint_eq(options.export.nlowerdirs, 2000);
@@ -132,7 +132,7 @@ START_TEST(the_last_of_two_that_contradict_counts)
 {
 	assert_good("-o ro,sync,lowerdir=/a:/b -o rw,async,lowerdir=/c"
 	            " -o statedir=/s /e");
-	ck_assert(!options.export.read_only);
+	ck_assert(!options.export.access.read_only);
 	ck_assert_int_eq(options.export.sync, OVL_ASYNC);
 	ck_assert_uint_eq(options.export.nlowerdirs, 1);
 	ck_assert_str_eq(options.export.lowerdirs[0], "/c");
@@ -150,7 +150,7 @@ START_TEST(every_word_means_what_it_says)
 	ck_assert(!export->access.secure);
 	ck_assert(!export->access.root_squash);
 	ck_assert(export->access.all_squash);
-	ck_assert(export->read_only);
+	ck_assert(export->access.read_only);
 	ck_assert(export->userxattr);
 	ck_assert_int_eq(export->sync, OVL_VOLATILE);
 	ck_assert_int_eq(export->cache, OVL_CACHE_NEVER);
@@ -212,12 +212,27 @@ START_TEST(help_tells_every_option)
 		"statedir=",     "userxattr",     "cache=",
 		"volatile",      "insecure",      "no_all_squash",
 		"anonuid=",      "redirect_dir=", "metacopy=",
-		"--max-replies",
+		"--max-replies", "--exports",     "--check",
 	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		ck_assert_msg(strstr(nfsd_options_help, words[i]) != NULL, "%s",
 		              words[i]);
+}
+END_TEST
+
+START_TEST(exports_come_from_a_file_or_from_here)
+{
+	assert_bad("-e /veneer/none", "/veneer/none: No such file");
+	assert_bad("--check --exports /veneer/none",
+	           "/veneer/none: No such file");
+	assert_bad("-e /dev/null", "/dev/null: Invalid argument");
+	assert_bad("-e /f -o lowerdir=/l /e", "-e: either");
+	assert_bad("-o lowerdir=/l --exports /f /e", "-e: either");
+	assert_bad("-e /f /e", "-e: either");
+	assert_bad("--check -o lowerdir=/l /e", "--check");
+	if (access(NFSD_EXPORTS_FILE, F_OK) != 0)
+		assert_bad("-p 0", NFSD_EXPORTS_FILE ": No such file");
 }
 END_TEST
 
@@ -307,6 +322,7 @@ int main(void)
 	tcase_add_test(tcase, the_server_s_own_options_are_taken);
 	tcase_add_test(tcase, help_and_version_need_nothing_else);
 	tcase_add_test(tcase, help_tells_every_option);
+	tcase_add_test(tcase, exports_come_from_a_file_or_from_here);
 	tcase_add_test(tcase, a_wrong_option_is_named);
 	tcase_add_test(tcase, what_does_not_belong_together_is_refused);
 	tcase_add_test(tcase, an_upper_alone_will_do);

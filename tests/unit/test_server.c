@@ -34,8 +34,8 @@ static void setup(void)
 	snprintf(text, sizeof(text),
 	         "lowerdir=%1$s/lower0,upperdir=%1$s/upper,workdir=%1$s/work",
 	         fixture->top);
-	ck_assert_int_eq(nfsd_export_config_parse(&options->export, text, why,
-	                                          sizeof(why)),
+	ck_assert_int_eq(nfsd_export_config_parse(&options->export, text, NULL,
+	                                          why, sizeof(why)),
 	                 0);
 	ck_assert_int_eq(nfsd_export_config_set_path(&options->export,
 	                                             FIXTURE_EXPORT, why,

@@ -1,0 +1,187 @@
+#include "config.h"
+
+#include "server/exports_open.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/*
+ * Copy-ups of large files at a time in an overlay, more are only in each other's
+ * way; and calls that wait for one. They get few of the pool's threads, so that all
+ * else goes on.
+ */
+#define MAX_COPIES 8
+#define MAX_WAITING 4
+
+/* What an overlay has at least; with less it would thrash. */
+#define MIN_ENTRIES 100
+#define MIN_FILES 64
+
+struct opening {
+	struct nfsd_exports *exports;
+	const struct nfsd_exports_entry *entries;
+	const struct nfsd_export **exported; /* of each entry */
+	size_t n;
+	size_t noverlays;
+	const struct nfsd_exports_limits *limits;
+	struct nfsd_log *log;
+	char *why;
+	size_t size;
+};
+
+static int fail(struct opening *o, int err, const char *path)
+{
+	snprintf(o->why, o->size, "export %s: %s", path, strerror(-err));
+	return err;
+}
+
+/* Whether two entries are of one overlay. */
+static bool are_same(const struct nfsd_exports_entry *a,
+                     const struct nfsd_exports_entry *b)
+{
+	char why[64];
+
+	return strcmp(a->config.path, b->config.path) == 0 &&
+	       nfsd_export_config_same(&a->config, &b->config, why,
+	                               sizeof(why)) == 1;
+}
+
+/* The first entry that has the overlay of the one at `i`: that one, or before it. */
+static size_t first_same(const struct opening *o, size_t i)
+{
+	size_t k = 0;
+
+	while (k < i && !are_same(&o->entries[k], &o->entries[i]))
+		k++;
+	return k;
+}
+
+/* Whether no client may change the overlay of that entry. */
+static bool is_read_only(const struct opening *o,
+                         const struct nfsd_exports_entry *entry)
+{
+	for (size_t i = 0; i < o->n; i++)
+		if (are_same(&o->entries[i], entry) &&
+		    !o->entries[i].config.access.read_only)
+			return false;
+	return true;
+}
+
+/* An overlay's part of `all`; no less than `least`, if there is so much. */
+static unsigned share(const struct opening *o, unsigned all, unsigned least)
+{
+	const unsigned part = (unsigned)(all / o->noverlays);
+
+	if (part >= least)
+		return part;
+	return all < least ? all : least;
+}
+
+static int open_overlay(struct opening *o,
+                        const struct nfsd_exports_entry *entry, struct ovl **fs)
+{
+	const struct nfsd_export_config *export = &entry->config;
+	const struct nfsd_exports_limits *limits = o->limits;
+	struct ovl_config config = {
+		.lowerdirs = (const char *const *)export->lowerdirs,
+		.nlowerdirs = export->nlowerdirs,
+		.ndatadirs = export->ndatadirs,
+		.upperdir = export->upperdir,
+		.workdir = export->workdir,
+		.statedir = export->statedir,
+		.read_only = is_read_only(o, entry),
+		.userxattr = export->userxattr,
+		/* Root is nobody's user: what is his stays so. */
+		.has_host_uid = export->access.has_anonuid && geteuid() != 0,
+		.has_host_gid = export->access.has_anongid && geteuid() != 0,
+		.host_uid = export->access.anonuid,
+		.host_gid = export->access.anongid,
+		.accept_changed_lower = limits->accept_changed_lower,
+		.redirect_dir = export->redirect_dir,
+		.metacopy = export->metacopy,
+		.cache = export->cache,
+		.sync = export->sync,
+		.max_entries = share(o, limits->max_entries, MIN_ENTRIES),
+		.max_files = share(o, limits->max_files, MIN_FILES),
+		.max_memory = limits->max_memory / o->noverlays,
+		.max_copies = MAX_COPIES,
+		.max_waiting = MAX_WAITING,
+		.log = nfsd_log_line,
+		.log_arg = o->log,
+	};
+
+	return ovl_open(&config, fs, o->why, o->size);
+}
+
+/* What the entry at `i` leads to. */
+static int open_export(struct opening *o, size_t i)
+{
+	const struct nfsd_exports_entry *entry = &o->entries[i];
+	const size_t first = first_same(o, i);
+	struct ovl *fs;
+	int err;
+
+	if (first < i) {
+		o->exported[i] = o->exported[first];
+		return 0;
+	}
+	err = open_overlay(o, entry, &fs);
+	if (err != 0)
+		return err;
+	err = nfsd_exports_add(o->exports, entry->config.path, fs,
+	                       &o->exported[i]);
+	if (err != 0) {
+		ovl_close(fs);
+		return fail(o, err, entry->config.path);
+	}
+	return 0;
+}
+
+static int add_all(struct opening *o)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < o->n; i++)
+		o->noverlays += first_same(o, i) == i;
+	for (size_t i = 0; err == 0 && i < o->n; i++) {
+		const struct nfsd_exports_entry *entry = &o->entries[i];
+
+		err = open_export(o, i);
+		if (err != 0)
+			break;
+		err = nfsd_exports_allow(o->exports, o->exported[i],
+		                         &entry->client, &entry->config.access);
+		if (err != 0)
+			fail(o, err, entry->config.path);
+	}
+	return err;
+}
+
+int nfsd_exports_open(struct nfsd_exports *exports,
+                      const struct nfsd_exports_entry *entries, size_t n,
+                      const struct nfsd_exports_limits *limits,
+                      struct nfsd_log *log, char *why, size_t size)
+{
+	struct opening o = {
+		.exports = exports,
+		.entries = entries,
+		.exported = calloc(n, sizeof(struct nfsd_export *)),
+		.n = n,
+		.limits = limits,
+		.log = log,
+		.why = why,
+		.size = size,
+	};
+	int err;
+
+	if (o.exported == NULL) {
+		snprintf(why, size, "%s", strerror(ENOMEM));
+		return -ENOMEM;
+	}
+	err = add_all(&o);
+	free(o.exported);
+	return err;
+}

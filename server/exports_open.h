@@ -1,0 +1,29 @@
+/*
+ * From exports as they are written to a table of them: opens the overlays, one for
+ * all clients of a path that share its layers.
+ */
+#ifndef VENEER_SERVER_EXPORTS_OPEN_H
+#define VENEER_SERVER_EXPORTS_OPEN_H
+
+#include "server/export.h"
+#include "server/exports_file.h"
+#include "server/log.h"
+
+/* What all overlays may have, together. */
+struct nfsd_exports_limits {
+	unsigned max_entries; /* files and directories in memory */
+	unsigned max_files;   /* open descriptors */
+	size_t max_memory;    /* bytes of caches */
+	bool accept_changed_lower;
+};
+
+/*
+ * Open them and fill the table, which is empty. 0, or -errno with one line in `why`.
+ * `log` is borrowed while the table is there.
+ */
+int nfsd_exports_open(struct nfsd_exports *exports,
+                      const struct nfsd_exports_entry *entries, size_t n,
+                      const struct nfsd_exports_limits *limits,
+                      struct nfsd_log *log, char *why, size_t size);
+
+#endif

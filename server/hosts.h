@@ -1,0 +1,32 @@
+/*
+ * Whether a host is one of the clients that are known by name: the system is asked
+ * (/etc/hosts, DNS, netgroups), which may take long, and what it says is believed
+ * for some minutes.
+ *
+ * A name that an address claims counts only where that name has the address.
+ * Thread-safe.
+ */
+#ifndef VENEER_SERVER_HOSTS_H
+#define VENEER_SERVER_HOSTS_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+
+#include "server/client.h"
+#include "server/log.h"
+
+struct nfsd_hosts;
+
+/* `log` is borrowed. NULL: no memory. */
+struct nfsd_hosts *nfsd_hosts_new(const struct nfsd_log *log);
+void nfsd_hosts_free(struct nfsd_hosts *hosts); /* NULL is fine */
+
+/*
+ * `client` is to stay where it is: that is what an answer is known by. 1: it is one;
+ * 0: it is not. -EAGAIN: the system has to be asked, and `may_wait`
+ * is false. -EINPROGRESS: too many wait for its answers already.
+ */
+int nfsd_hosts_match(struct nfsd_hosts *hosts, const struct nfsd_client *client,
+                     const struct in6_addr *address, bool may_wait);
+
+#endif

@@ -1,0 +1,334 @@
+/*
+ * veneerd with a file of exports: who may mount what, and do what there, by the
+ * address that he calls from (all of 127.0.0.0/8 is this machine).
+ */
+#include "config.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tests/lib/client.h"
+#include "tests/lib/daemon.h"
+#include "tests/lib/nfs.h"
+#include "tests/lib/suite.h"
+
+static struct daemon *veneerd;
+static char exports[PATH_MAX];
+
+/* Each %1$s is the test's directory. */
+static void write_exports(const char *format)
+{
+	char text[8192];
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+	snprintf(text, sizeof(text), format, veneerd->top);
+#pragma GCC diagnostic pop
+	daemon_write(veneerd, "exports", text);
+	daemon_path(veneerd, "exports", exports);
+}
+
+static void serve(const char *format)
+{
+	const char *const arguments[] = { "-e", exports, NULL };
+
+	write_exports(format);
+	daemon_serve(veneerd, arguments);
+}
+
+static void setup(void)
+{
+	veneerd = daemon_new();
+	daemon_write(veneerd, "lower/file", "lower");
+	daemon_mkdir(veneerd, "other");
+	daemon_write(veneerd, "other/file", "other");
+}
+
+static void teardown(void)
+{
+	daemon_free(veneerd);
+}
+
+/* A client that calls from that address. */
+static struct client *call_from(const char *address)
+{
+	struct sockaddr_in from = { .sin_family = AF_INET };
+	struct sockaddr_in to = { .sin_family = AF_INET,
+		                  .sin_port = htons(veneerd->port),
+		                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(inet_pton(AF_INET, address, &from.sin_addr), 1);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	return client_new(fd);
+}
+
+static mountstat3 mount_status(const char *address, const char *path)
+{
+	struct client *client = call_from(address);
+	mountstat3 status = nfs_mnt(client, path)->fhs_status;
+
+	client_free(client);
+	return status;
+}
+
+/* The handle that such a one gets. */
+static nfs_fh3 mount_from(struct client *client, const char *path,
+                          char room[64])
+{
+	mountres3 *res = nfs_mnt(client, path);
+	fhandle3 *handle = &res->mountres3_u.mountinfo.fhandle;
+
+	ck_assert_int_eq(res->fhs_status, MNT3_OK);
+	ck_assert_uint_le(handle->fhandle3_len, 64);
+	memcpy(room, handle->fhandle3_val, handle->fhandle3_len);
+	return (nfs_fh3){ { handle->fhandle3_len, room } };
+}
+
+/* ---- who may what ------------------------------------------------------------ */
+
+static const char three_kinds[] =
+	"# the lab\n"
+	"/export -insecure,no_root_squash,lowerdir=%1$s/lower \\\n"
+	"    127.0.0.1(upperdir=%1$s/upper,workdir=%1$s/work) \\\n"
+	"    127.0.0.2(ro,upperdir=%1$s/upper,workdir=%1$s/work) \\\n"
+	"    127.1.0.0/16(lowerdir=%1$s/other,statedir=%1$s/state)\n";
+
+START_TEST(each_client_has_his_own_options)
+{
+	struct client *writer, *reader, *other;
+	char room[3][64];
+	nfs_fh3 one, two, three;
+	nfs_fh3 file;
+
+	serve(three_kinds);
+	writer = call_from("127.0.0.1");
+	reader = call_from("127.0.0.2");
+	other = call_from("127.1.2.3");
+	one = mount_from(writer, "/export", room[0]);
+	two = mount_from(reader, "/export", room[1]);
+	three = mount_from(other, "/export", room[2]);
+	/* The same overlay; and another. */
+	ck_assert(nfs_same_handle(one, two));
+	ck_assert(!nfs_same_handle(one, three));
+
+	file = nfs_find(writer, one, "file");
+	nfs_assert_text(writer, file, "lower");
+	ck_assert_int_eq(
+		nfs_write(writer, file, 0, "upper", 5, UNSTABLE)->status,
+		NFS3_OK);
+	nfs_assert_text(reader, nfs_find(reader, two, "file"), "upper");
+	nfs_assert_text(other, nfs_find(other, three, "file"), "other");
+
+	ck_assert_int_eq(nfs_write(reader, file, 0, "x", 1, UNSTABLE)->status,
+	                 NFS3ERR_ROFS);
+	ck_assert_int_eq(nfs_setattr(reader, file, set_mode(0600))->status,
+	                 NFS3ERR_ROFS);
+	ck_assert_int_eq(nfs_mkdir(reader, two, "new", set_mode(0755))->status,
+	                 NFS3ERR_ROFS);
+	ck_assert_int_eq(nfs_remove(reader, two, "file")->status, NFS3ERR_ROFS);
+	ck_assert_int_eq(nfs_rename(reader, two, "file", two, "moved")->status,
+	                 NFS3ERR_ROFS);
+	ck_assert_int_eq(nfs_link(reader, file, two, "linked")->status,
+	                 NFS3ERR_ROFS);
+	nfs_assert_text(writer, file, "upper");
+	client_free(writer);
+	client_free(reader);
+	client_free(other);
+}
+END_TEST
+
+START_TEST(a_handle_is_worth_nothing_to_others)
+{
+	struct client *writer, *other, *nobody;
+	char room[2][64];
+	nfs_fh3 one, three;
+
+	serve(three_kinds);
+	writer = call_from("127.0.0.1");
+	other = call_from("127.1.2.3");
+	nobody = call_from("127.2.0.1");
+	one = mount_from(writer, "/export", room[0]);
+	three = mount_from(other, "/export", room[1]);
+	ck_assert_int_eq(nfs_getattr(other, one)->status, NFS3ERR_ACCES);
+	ck_assert_int_eq(nfs_getattr(writer, three)->status, NFS3ERR_ACCES);
+	ck_assert_int_eq(nfs_getattr(nobody, one)->status, NFS3ERR_ACCES);
+	ck_assert_int_eq(nfs_getattr(nobody, three)->status, NFS3ERR_ACCES);
+	ck_assert_int_eq(nfs_mnt(nobody, "/export")->fhs_status, MNT3ERR_ACCES);
+	ck_assert_int_eq(nfs_mnt(nobody, "/none")->fhs_status, MNT3ERR_NOENT);
+	ck_assert_int_eq(nfs_getattr(writer, one)->status, NFS3_OK);
+	client_free(writer);
+	client_free(other);
+	client_free(nobody);
+}
+END_TEST
+
+/* One overlay moves by no path into another. */
+START_TEST(paths_have_overlays_of_their_own)
+{
+	struct client *client;
+	char room[2][64];
+	nfs_fh3 one, two;
+
+	serve("/second 127.0.0.1(insecure,no_root_squash,lowerdir=%1$s/other,"
+	      "statedir=%1$s/state)\n"
+	      "/export 127.0.0.1(insecure,no_root_squash,lowerdir=%1$s/lower,"
+	      "upperdir=%1$s/upper,workdir=%1$s/work)\n");
+	client = call_from("127.0.0.1");
+	one = mount_from(client, "/export", room[0]);
+	two = mount_from(client, "/second", room[1]);
+	nfs_assert_text(client, nfs_find(client, one, "file"), "lower");
+	nfs_assert_text(client, nfs_find(client, two, "file"), "other");
+	ck_assert_int_eq(nfs_rename(client, one, "file", two, "file")->status,
+	                 NFS3ERR_XDEV);
+	ck_assert_int_eq(nfs_link(client, nfs_find(client, one, "file"), two,
+	                          "x")
+	                         ->status,
+	                 NFS3ERR_XDEV);
+	client_free(client);
+}
+END_TEST
+
+/* ---- by name ----------------------------------------------------------------- */
+
+/* This machine calls itself so: in /etc/hosts, nearly everywhere. */
+static bool has_localhost(void)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET,
+		                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	char name[NI_MAXHOST];
+
+	return getnameinfo((struct sockaddr *)&in, sizeof(in), name,
+	                   sizeof(name), NULL, 0, NI_NAMEREQD) == 0 &&
+	       strcmp(name, "localhost") == 0;
+}
+
+START_TEST(hosts_are_known_by_their_names)
+{
+	if (!has_localhost()) {
+		puts("hosts_are_known_by_their_names: skipped: no localhost");
+		return;
+	}
+	serve("/host localhost(insecure,lowerdir=%1$s/lower,statedir=%1$s/a)\n"
+	      "/wild local*(insecure,lowerdir=%1$s/lower,statedir=%1$s/b)\n"
+	      "/group @veneer-none(insecure,lowerdir=%1$s/lower,"
+	      "statedir=%1$s/c)\n"
+	      "/export *(insecure,lowerdir=%1$s/lower,statedir=%1$s/d)\n");
+	for (unsigned i = 0; i < 2; i++) { /* asked, and known */
+		ck_assert_int_eq(mount_status("127.0.0.1", "/host"), MNT3_OK);
+		ck_assert_int_eq(mount_status("127.0.0.1", "/wild"), MNT3_OK);
+		ck_assert_int_eq(mount_status("127.0.0.1", "/group"),
+		                 MNT3ERR_ACCES);
+		ck_assert_int_eq(mount_status("127.0.0.77", "/host"),
+		                 MNT3ERR_ACCES);
+		ck_assert_int_eq(mount_status("127.0.0.77", "/wild"),
+		                 MNT3ERR_ACCES);
+	}
+}
+END_TEST
+
+/* ---- what is told -------------------------------------------------------------- */
+
+START_TEST(clients_are_listed)
+{
+	struct client *client;
+	exportlist *list, at;
+
+	serve("/open *(insecure,lowerdir=%1$s/lower,statedir=%1$s/a)\n"
+	      "/export -insecure,lowerdir=%1$s/lower,statedir=%1$s/b "
+	      "@group 10.0.0.0/8 pc7.example\n");
+	client = call_from("127.0.0.1");
+	list = client_call_bytes(client, MOUNT_PROGRAM, MOUNT_V3,
+	                         MOUNTPROC3_EXPORT, NULL, 0,
+	                         (xdrproc_t)xdr_exportlist, sizeof(*list));
+	at = *list;
+	ck_assert_ptr_nonnull(at);
+	ck_assert_str_eq(at->ex_dir, "/open");
+	ck_assert_ptr_null(at->ex_groups);
+	at = at->ex_next;
+	ck_assert_ptr_nonnull(at);
+	ck_assert_str_eq(at->ex_dir, "/export");
+	ck_assert_str_eq(at->ex_groups->gr_name, "pc7.example");
+	ck_assert_str_eq(at->ex_groups->gr_next->gr_name, "10.0.0.0/8");
+	ck_assert_str_eq(at->ex_groups->gr_next->gr_next->gr_name, "@group");
+	ck_assert_ptr_null(at->ex_groups->gr_next->gr_next->gr_next);
+	ck_assert_ptr_null(at->ex_next);
+	client_free(client);
+}
+END_TEST
+
+static int check_file(char *text, size_t size)
+{
+	const char *const arguments[] = { "--check", "-e", exports, NULL };
+
+	return daemon_run(arguments, text, size);
+}
+
+START_TEST(a_file_is_printed_as_understood)
+{
+	char once[8192], twice[8192];
+
+	write_exports("/\"two words\" -lowerdir=/a\\:b:/c\\,d::/e\\040f \\\n"
+	              "  10.0.0.0/8(ro,anonuid=7) @g(upperdir=/u,workdir=/w,"
+	              "async,cache=never,metacopy=off)\n"
+	              "/b *(insecure,no_root_squash,upperdir=/back\\\\slash,"
+	              "workdir=/w,redirect_dir=off,all_squash)\n");
+	ck_assert_msg(check_file(once, sizeof(once)) == 0, "%s", once);
+	ck_assert_ptr_nonnull(
+		strstr(once, "/two\\040words 10.0.0.0/8(ro,sync,"));
+	ck_assert_ptr_nonnull(strstr(once, "/two\\040words @g(rw,async,"));
+	ck_assert_ptr_nonnull(strstr(once, "anonuid=7"));
+	/* What is printed means what was meant. */
+	daemon_write(veneerd, "exports", once);
+	ck_assert_msg(check_file(twice, sizeof(twice)) == 0, "%s", twice);
+	ck_assert_str_eq(once, twice);
+}
+END_TEST
+
+START_TEST(what_is_wrong_with_a_file_is_told)
+{
+	char text[4096], where[PATH_MAX + 64];
+
+	write_exports("/a *(lowerdir=/l)\n/b *(lowerdir=/l,\\\n  ro)\n");
+	ck_assert_int_eq(check_file(text, sizeof(text)), 1);
+	snprintf(where, sizeof(where), "%s:3:1: a blank among options",
+	         exports);
+	ck_assert_msg(strstr(text, where) != NULL, "%s", text);
+	write_exports("/a -lowerdir=/l,statedir=/s b(sync) c(async)\n");
+	ck_assert_int_eq(check_file(text, sizeof(text)), 1);
+	ck_assert_ptr_nonnull(
+		strstr(text, ":1:37: client \"c\" of /a: line 1 has the same "
+	                     "layers for \"b\", with another sync, async or "
+	                     "volatile"));
+	write_exports("# nothing\n");
+	ck_assert_int_eq(check_file(text, sizeof(text)), 1);
+	ck_assert_ptr_nonnull(strstr(text, "nothing is exported"));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("exports");
+	TCase *tcase = tcase_create("exports");
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_set_timeout(tcase, 60);
+	tcase_add_test(tcase, each_client_has_his_own_options);
+	tcase_add_test(tcase, a_handle_is_worth_nothing_to_others);
+	tcase_add_test(tcase, paths_have_overlays_of_their_own);
+	tcase_add_test(tcase, hosts_are_known_by_their_names);
+	tcase_add_test(tcase, clients_are_listed);
+	tcase_add_test(tcase, a_file_is_printed_as_understood);
+	tcase_add_test(tcase, what_is_wrong_with_a_file_is_told);
+	suite_add_tcase(suite, tcase);
+	return suite_run(suite);
+}
