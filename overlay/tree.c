@@ -155,10 +155,13 @@ static struct ovl_node *shard_victim(struct ovl_shard *shard,
                                      enum verdict *verdict)
 {
 	struct ovl_node *node = NULL;
+	size_t steps;
 
 	*verdict = SPARE;
 	pthread_mutex_lock(&shard->lock);
-	for (unsigned i = 0; i < CLOCK_STEPS && !node; i++) {
+	/* Once around at most: what was just spared is so still. */
+	steps = shard->nbuckets < CLOCK_STEPS ? shard->nbuckets : CLOCK_STEPS;
+	for (size_t i = 0; i < steps && !node; i++) {
 		shard->hand = (shard->hand + 1) & (shard->nbuckets - 1);
 		node = bucket_victim(shard->buckets[shard->hand], verdict);
 	}

@@ -306,7 +306,8 @@ int main(void)
 
 	seed = test_seed();
 	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_set_timeout(tcase, 60);
+	/* ThreadSanitizer takes long for what is held and cannot go. */
+	tcase_set_timeout(tcase, 240);
 	suite_add_tcase(suite, tcase);
 	tcase_add_test(tcase, one_identity_is_one_node);
 	tcase_add_test(tcase, another_generation_replaces);
