@@ -69,6 +69,9 @@ struct client_reply client_receive(struct client *client, uint32_t xid,
 /* Does the server close the connection, within seconds? */
 bool client_is_closed(struct client *client);
 
+/* Encode arguments into CLIENT_MAX_BYTES: how many they take. */
+size_t client_encode(char *bytes, xdrproc_t encode, const void *args);
+
 /*
  * One call from end to end, which the server must accept. `decode` must find
  * its results well-formed to the last byte. `size` is that of what it decodes

@@ -57,11 +57,7 @@ void *nfs_call_bytes(struct client *client, uint32_t proc, const void *args,
 
 size_t nfs_encode(char *bytes, uint32_t proc, const void *args)
 {
-	XDR xdr;
-
-	xdrmem_create(&xdr, bytes, CLIENT_MAX_BYTES, XDR_ENCODE);
-	ck_assert(procs[proc].args(&xdr, args));
-	return xdr_getpos(&xdr);
+	return client_encode(bytes, procs[proc].args, args);
 }
 
 static diropargs3 dirop(nfs_fh3 dir, const char *name)
