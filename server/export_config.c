@@ -283,6 +283,15 @@ static const struct {
 };
 #define NSYNCS (sizeof(syncs) / sizeof(syncs[0]))
 
+const char *nfsd_export_sync_name(enum ovl_sync sync)
+{
+	size_t i = 0;
+
+	while (syncs[i].sync != sync)
+		i++;
+	return syncs[i].name;
+}
+
 /* What veneer does anyway. */
 static const char *const matters_of_course[] = { "no_subtree_check", "hide",
 	                                         "wdelay", "sec=sys" };

@@ -59,7 +59,8 @@ int nfsd_export_config_parse(struct nfsd_export_config *config,
                              const char *options, size_t *at, char *why,
                              size_t size);
 
-/* The words of cache= and redirect_dir=. */
+/* The words of sync and its kin, of cache= and of redirect_dir=. */
+const char *nfsd_export_sync_name(enum ovl_sync sync);
 const char *nfsd_export_cache_name(enum ovl_cache cache);
 const char *nfsd_export_redirect_name(enum ovl_redirect redirect_dir);
 

@@ -61,12 +61,8 @@ static void put_access(const struct nfsd_access *access, FILE *out)
 
 static void put_options(const struct nfsd_export_config *config, FILE *out)
 {
-	static const char *const syncs[] = { [OVL_SYNC] = "sync",
-		                             [OVL_ASYNC] = "async",
-		                             [OVL_VOLATILE] = "volatile" };
-
 	fprintf(out, "%s,%s", config->access.read_only ? "ro" : "rw",
-	        syncs[config->sync]);
+	        nfsd_export_sync_name(config->sync));
 	put_access(&config->access, out);
 	fprintf(out, ",cache=%s,redirect_dir=%s,metacopy=%s%s",
 	        nfsd_export_cache_name(config->cache),
