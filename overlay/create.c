@@ -231,7 +231,10 @@ static int furnish(struct ovl *fs, int fd, const struct making *making,
 	return err;
 }
 
-/* Make it under the name `tmp`, and tell how it looks. */
+/*
+ * Make it under the name `tmp`, and tell how it looks. A descriptor of it, as
+ * make_object gives it, or -errno.
+ */
 static int prepare(struct ovl_edit *edit, const struct ovl_caller *caller,
                    const struct making *making, const char *tmp,
                    struct ovl_real *real)
@@ -255,9 +258,9 @@ static int prepare(struct ovl_edit *edit, const struct ovl_caller *caller,
 			ovl_upper_discard(fs, tmp, real);
 	}
 	inheritance_release(&acls);
-	if (!err && needs_own_flush(fs, making->type))
-		edit->made = fd;
-	else if (fd >= 0)
+	if (!err)
+		return fd;
+	if (fd >= 0)
 		close(fd);
 	return err;
 }
@@ -293,18 +296,25 @@ static int make_in_place(struct ovl_edit *edit, const struct ovl_caller *caller,
                          struct ovl_node **node)
 {
 	char tmp[OVL_TMPNAME_SIZE];
+	struct ovl *fs = edit->fs;
 	struct ovl_real real;
-	int err;
+	int fd, err;
 
-	ovl_workdir_name(edit->fs->workdir, tmp);
-	err = prepare(edit, caller, making, tmp, &real);
+	ovl_workdir_name(fs->workdir, tmp);
+	fd = prepare(edit, caller, making, tmp, &real);
+	if (fd < 0)
+		return fd;
+	err = ovl_edit_place(edit, tmp, name, S_ISDIR(making->type));
+	if (err)
+		ovl_upper_discard(fs, tmp, &real);
+	else
+		ovl_upper_look_placed(fs, fd, &real);
+	if (!err && needs_own_flush(fs, making->type))
+		edit->made = fd;
+	else
+		close(fd);
 	if (err)
 		return err;
-	err = ovl_edit_place(edit, tmp, name, S_ISDIR(making->type));
-	if (err) {
-		ovl_upper_discard(edit->fs, tmp, &real);
-		return err;
-	}
 	ovl_dir_note(edit->dir, name, ovl_fileid(OVL_LAYER_UPPER, real.ino),
 	             IFTODT(making->type));
 	*node = add_node(edit, name, &real);

@@ -31,6 +31,14 @@ void ovl_upper_discard(struct ovl *fs, const char *tmp,
 	ovl_standin_remove(fs->standins, real->ino, real->generation);
 }
 
+void ovl_upper_look_placed(struct ovl *fs, int fd, struct ovl_real *real)
+{
+	struct ovl_real now;
+
+	if (!ovl_layer_look_again(&fs->upper, fd, real->generation, &now))
+		*real = now;
+}
+
 /* Born where the directory below it was, with which it merges. */
 static void merge(struct ovl_node_spec *spec, struct ovl_node *lower)
 {

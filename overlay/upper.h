@@ -41,6 +41,13 @@ int ovl_upper_is_same(struct ovl *fs, struct ovl_node *dir, const char *name,
 void ovl_upper_discard(struct ovl *fs, const char *tmp,
                        const struct ovl_real *real);
 
+/*
+ * What is open as `fd` has come from the work directory into its place, which moved
+ * its ctime, by which clients know of changes: how it looks now. If it cannot be
+ * looked at, it stays as it looked before: too late for an error.
+ */
+void ovl_upper_look_placed(struct ovl *fs, int fd, struct ovl_real *real);
+
 /* The links that a merged directory has from the stack's directory below it. */
 uint32_t ovl_upper_links_below(struct ovl_node *lower);
 

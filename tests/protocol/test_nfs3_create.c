@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -469,6 +470,23 @@ START_TEST(nothing_is_put_into_a_directory_that_is_gone)
 }
 END_TEST
 
+/* Its way into its place moves the ctime, by which a client knows of changes. */
+START_TEST(the_reply_tells_the_ctime_that_is_on_the_disk)
+{
+	CREATE3res *res = makers[_i](root, "new");
+	nfstime3 told = res->CREATE3res_u.resok.obj_attributes.post_op_attr_u
+	                        .attributes.ctime;
+	struct stat st;
+
+	assert_created(res, root);
+	ck_assert_int_eq(fstatat(fixture->topfd, "upper/new", &st,
+	                         AT_SYMLINK_NOFOLLOW),
+	                 0);
+	ck_assert_uint_eq(told.seconds, (uint32_t)st.st_ctim.tv_sec);
+	ck_assert_uint_eq(told.nseconds, (uint32_t)st.st_ctim.tv_nsec);
+}
+END_TEST
+
 START_TEST(nothing_is_made_on_a_read_only_export)
 {
 	fixture_stop(fixture);
@@ -514,6 +532,9 @@ int main(void)
 	                    NMAKERS);
 	tcase_add_loop_test(tcase, nothing_is_put_into_a_directory_that_is_gone,
 	                    0, NMAKERS);
+	tcase_add_loop_test(tcase,
+	                    the_reply_tells_the_ctime_that_is_on_the_disk, 0,
+	                    NMAKERS);
 	tcase_add_loop_test(tcase, nothing_is_made_on_a_read_only_export, 0,
 	                    NMAKERS);
 	suite_add_tcase(suite, tcase);

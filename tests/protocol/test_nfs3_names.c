@@ -1,8 +1,10 @@
 #include "config.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
@@ -431,6 +433,50 @@ START_TEST(a_symlink_is_linked_itself)
 }
 END_TEST
 
+/* A client takes another ctime for another's change. */
+static void assert_ctime(nfs_fh3 fh, const char *path)
+{
+	nfstime3 told = nfs_attributes(client, fh).ctime;
+	struct stat st;
+
+	ck_assert_int_eq(
+		fstatat(fixture->topfd, path, &st, AT_SYMLINK_NOFOLLOW), 0);
+	ck_assert_uint_eq(told.seconds, (uint32_t)st.st_ctim.tv_sec);
+	ck_assert_uint_eq(told.nseconds, (uint32_t)st.st_ctim.tv_nsec);
+}
+
+START_TEST(the_ctime_told_is_that_on_the_disk_whatever_was_named)
+{
+	nfs_fh3 file, dir, a, made;
+
+	fixture_stop(fixture);
+	start(FIXTURE_OPTIONS ",cache=always");
+	file = nfs_find(client, root, "file");
+	dir = nfs_find(client, root, "dir");
+	a = nfs_find(client, dir, "a");
+	ck_assert_int_eq(nfs_link(client, file, root, "other")->status,
+	                 NFS3_OK);
+	assert_ctime(file, "upper/other");
+	ck_assert_int_eq(nfs_rename(client, dir, "a", root, "b")->status,
+	                 NFS3_OK);
+	assert_ctime(a, "upper/b");
+	assert_ctime(dir, "upper/dir");
+	made = nfs_new_file(client, root, "made", 0644);
+	assert_ctime(made, "upper/made");
+	ck_assert_int_eq(nfs_rename(client, root, "made", dir, "c")->status,
+	                 NFS3_OK);
+	assert_ctime(made, "upper/dir/c");
+	ck_assert_int_eq(nfs_link(client, made, root, "d")->status, NFS3_OK);
+	ck_assert_int_eq(nfs_remove(client, dir, "c")->status, NFS3_OK);
+	assert_ctime(made, "upper/d");
+	made = nfs_new_dir(client, root, "e", 0755);
+	ck_assert_int_eq(nfs_rename(client, root, "e", root, "f")->status,
+	                 NFS3_OK);
+	assert_ctime(made, "upper/f");
+	assert_ctime(root, "upper");
+}
+END_TEST
+
 START_TEST(link_refuses_what_cannot_be_linked)
 {
 	nfs_fh3 file = nfs_find(client, root, "file");
@@ -539,6 +585,8 @@ int main(void)
 	tcase_add_test(tcase, a_link_is_another_name_of_the_file);
 	tcase_add_test(tcase, a_lower_file_gets_a_link_that_is_the_same_file);
 	tcase_add_test(tcase, a_symlink_is_linked_itself);
+	tcase_add_test(tcase,
+	               the_ctime_told_is_that_on_the_disk_whatever_was_named);
 	tcase_add_test(tcase, link_refuses_what_cannot_be_linked);
 	tcase_add_test(tcase, link_needs_permission_on_the_directory);
 	tcase_add_test(tcase, no_name_changes_on_a_read_only_export);
