@@ -3,7 +3,7 @@
 
 BEGIN {
 	FS = "\t"
-	split("#1b6ca8 #4d9bd0 #9cc8e6 #999999 #d9822b #a23b72", color, " ")
+	split("#1b6ca8 #4d9bd0 #9cc8e6 #999999 #666666 #d9822b #a23b72", color, " ")
 	ncolumns = split(servers, server, " ")
 	nrows = split(operations, operation, " ")
 	left = 110

@@ -1,9 +1,11 @@
 /*
  * A server that does nothing: takes records, and answers each call with results of
  * the size that it would have. What it costs is the floor under every server's
- * figures, and what the load generator adds to them is seen with it.
+ * figures, and what the load generator adds to them is seen with it. With the
+ * directories of tests/bench/run it makes the system calls as well that no server
+ * can do without.
  *
- * responder PORT, on 127.0.0.1
+ * responder PORT [LOWER UPPER], on 127.0.0.1
  */
 #include "config.h"
 
@@ -19,6 +21,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "tests/bench/floor.h"
+
 #define INPUT (4 << 20)
 #define MAX_LINES 1100
 #define MAX_REPLIES 512
@@ -26,8 +30,12 @@
 #define WORDS 48 /* of a reply, but for the data of READ */
 
 #define MOUNT 100005
+#define SETATTR 2
 #define LOOKUP 3
 #define READ 6
+#define WRITE 7
+#define CREATE 8
+#define REMOVE 12
 
 struct line {
 	unsigned char *input;
@@ -43,6 +51,7 @@ struct output {
 
 static struct output output;
 static unsigned char data[MAX_DATA];
+static bool makes_calls;
 
 static void die(const char *what)
 {
@@ -81,6 +90,35 @@ static unsigned results(uint32_t prog, uint32_t proc, uint32_t count,
 		return 26;
 	}
 	return 22; /* attributes */
+}
+
+/* `end`: of the call. What it ends with is known, and so where that is. */
+static void make_calls(uint32_t proc, const unsigned char *end)
+{
+	uint32_t last = word_at(end - 4);
+
+	switch (proc) {
+	case READ: /* offset, count */
+		floor_read(data, last < MAX_DATA ? last : MAX_DATA,
+		           word_at(end - 8));
+		break;
+	case WRITE: /* offset, count, stable, data: zeros, of one of two sizes */
+		if (word_at(end - 4096 - 4) == 4096)
+			floor_first_write(end - 4096, 4096);
+		else
+			floor_write(end - 65536, 65536,
+			            word_at(end - 65536 - 16));
+		break;
+	case SETATTR:
+		floor_chmod();
+		break;
+	case CREATE:
+		floor_create();
+		break;
+	case REMOVE:
+		floor_remove();
+		break;
+	}
 }
 
 static void answer(uint32_t xid, uint32_t prog, uint32_t proc, uint32_t count)
@@ -137,6 +175,8 @@ static void take_calls(int fd, struct line *line)
 			break;
 		if (output.n == MAX_REPLIES)
 			send_replies(fd);
+		if (makes_calls && word_at(record + 16) != MOUNT)
+			make_calls(word_at(record + 24), record + 4 + len);
 		answer(word_at(record + 4), word_at(record + 16),
 		       word_at(record + 24), word_at(record + len));
 		at += 4 + len;
@@ -203,9 +243,13 @@ static void listen_at(uint16_t port)
 
 int main(int argc, char **argv)
 {
-	if (argc != 2) {
-		fprintf(stderr, "usage: responder PORT\n");
+	if (argc != 2 && argc != 4) {
+		fprintf(stderr, "usage: responder PORT [LOWER UPPER]\n");
 		return 2;
+	}
+	if (argc == 4) {
+		floor_open(argv[2], argv[3]);
+		makes_calls = true;
 	}
 	listen_at((uint16_t)atoi(argv[1]));
 	for (;;) {
