@@ -166,9 +166,12 @@ static int copy_ranges(struct copying *job)
  * Blocks shared with the original cost neither time nor space. But all are shared
  * at first: a file that was cut before would show what it has lost.
  */
-static bool clone_data(struct copying *job, uint64_t full, uint64_t there)
+static bool clone_data(struct copying *job, uint64_t full)
 {
-	if (there > 0 && there < full)
+	struct stat there;
+
+	if (fstat(job->to, &there) < 0 ||
+	    (there.st_size > 0 && (uint64_t)there.st_size < full))
 		return false;
 	if (ioctl(job->to, FICLONE, job->from) < 0)
 		return false;
@@ -178,12 +181,17 @@ static bool clone_data(struct copying *job, uint64_t full, uint64_t there)
 	return true;
 }
 
+static int clone_or_copy(struct copying *job, uint64_t full)
+{
+	return clone_data(job, full) ? 0 : copy_ranges(job);
+}
+
 static uint64_t least(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
 }
 
-/* One that it has: such a file has no hole. */
+/* One that it has: such a file has no hole, and to share it would save nothing. */
 static bool is_one_block(const struct stat *st)
 {
 	return st->st_size <= st->st_blksize &&
@@ -198,19 +206,17 @@ int ovl_copy_data(int from, int to, uint64_t size, struct ovl_copy_watch *watch)
 		.watch = watch,
 		.by_kernel = true,
 	};
-	struct stat st, there;
+	struct stat st;
 	int err;
 
-	if (fstat(from, &st) < 0 || fstat(to, &there) < 0)
+	if (fstat(from, &st) < 0)
 		return -errno;
 	job.size = least(size, (uint64_t)st.st_size);
 	job.data = least(job.size, (uint64_t)st.st_blocks * 512);
-	if (job.size == 0 ||
-	    clone_data(&job, (uint64_t)st.st_size, (uint64_t)there.st_size))
+	if (job.size == 0)
 		return 0;
-	err = is_one_block(&st) && there.st_size == 0
-	              ? copy_range(&job, 0, job.size)
-	              : copy_ranges(&job);
+	err = is_one_block(&st) ? copy_range(&job, 0, job.size)
+	                        : clone_or_copy(&job, (uint64_t)st.st_size);
 	free(job.buffer);
 	return err;
 }

@@ -35,6 +35,7 @@ struct copy {
 	int fd;                     /* as ovl_copy_object gives it, or -1 */
 	struct ovl_real real;       /* how it looks there */
 	bool metacopy;
+	bool indexed; /* it has more names than the one that it is put to */
 };
 
 /* What is copied; of a file with its data, unless it may stay where it is. */
@@ -147,7 +148,6 @@ static int finish(struct ovl *fs, struct ovl_node *node,
                   const struct ovl_attr *attr, struct copy *copy)
 {
 	struct ovl_real *real = &copy->real;
-	bool indexed;
 	int err = 0;
 
 	if (copy->metacopy)
@@ -156,19 +156,16 @@ static int finish(struct ovl *fs, struct ovl_node *node,
 		err = ovl_layer_look(&fs->upper, copy->fd, "", real);
 	if (!err)
 		err = mark_copy(fs, node, copy->fd, real, attr->nlink,
-		                &indexed);
+		                &copy->indexed);
 	if (!err)
 		err = flush_copy(fs, node, copy->fd,
 		                 S_ISREG(ovl_node_type(node)) &&
 		                         !copy->metacopy && attr->size > 0);
-	if (!err && indexed)
+	if (!err && copy->indexed)
 		err = add_to_index(fs, node, copy->fd);
-	if (err)
-		return err;
-	/* The marks have moved the ctime. */
-	return indexed ? ovl_links_look(&fs->upper, copy->fd, "", real)
-	               : ovl_layer_look_again(&fs->upper, copy->fd,
-	                                      real->generation, real);
+	if (copy->indexed)
+		real->attr.nlink = attr->nlink;
+	return err;
 }
 
 static void discard_copy(struct ovl *fs, struct copy *copy)
@@ -191,7 +188,7 @@ static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
 	err = open_source(fs, node, size, &source);
 	if (err)
 		return err;
-	err = ovl_node_reread_fd(node, source.self.num, false, &attr);
+	err = ovl_node_attr(node, fs->cache, true, &attr);
 	if (!err) {
 		copy->metacopy = S_ISREG(ovl_node_type(node)) &&
 		                 !source.has_data && attr.size > 0;
@@ -254,13 +251,24 @@ static void put_back_times(int dirfd, const struct ovl_attr *attr)
 	futimens(dirfd, times);
 }
 
+/* It has as many links as before, which its marks count. */
+static void look_in_place(struct ovl *fs, struct copy *copy)
+{
+	const uint32_t nlink = copy->real.attr.nlink;
+
+	ovl_upper_look_placed(fs, copy->fd, &copy->real);
+	if (copy->indexed)
+		copy->real.attr.nlink = nlink;
+}
+
 /* Whatever has the name by now, a whiteout too, stays. */
-static int move_into_place(struct ovl *fs, const char *tmp, int dirfd,
+static int move_into_place(struct ovl *fs, struct copy *copy, int dirfd,
                            const char *name)
 {
-	if (renameat2(ovl_workdir_tmp(fs->workdir), tmp, dirfd, name,
+	if (renameat2(ovl_workdir_tmp(fs->workdir), copy->tmp, dirfd, name,
 	              RENAME_NOREPLACE))
 		return errno == EEXIST ? -ENOENT : -errno;
+	look_in_place(fs, copy);
 	return 0;
 }
 
@@ -270,7 +278,7 @@ static int move_into_place(struct ovl *fs, const char *tmp, int dirfd,
  */
 static int put_in_place(struct ovl *fs, struct ovl_node *node,
                         struct ovl_node *dir, const char *name,
-                        const struct copy *copy, bool *placed,
+                        struct copy *copy, bool *placed,
                         struct ovl_node **upper)
 {
 	struct ovl_node *fresh;
@@ -288,7 +296,7 @@ static int put_in_place(struct ovl *fs, struct ovl_node *node,
 		err = ovl_dir_fd(dir, 0, true, &fd);
 	if (err)
 		return err;
-	err = move_into_place(fs, copy->tmp, ovl_fd_num(fd), name);
+	err = move_into_place(fs, copy, ovl_fd_num(fd), name);
 	*placed = !err;
 	if (err)
 		goto out;
@@ -372,7 +380,7 @@ static int install(struct ovl *fs, const struct job *what, struct ovl_node *dir,
 		discard_copy(fs, copy);
 		return err;
 	}
-	if (fresh && S_ISREG(fresh->type))
+	if (fresh && S_ISREG(ovl_node_type(fresh)))
 		keep_open(fresh, copy);
 	else
 		close(copy->fd);

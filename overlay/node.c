@@ -2,6 +2,7 @@
 
 #include "overlay/node.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +22,6 @@ uint64_t ovl_now(void)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
-
-/* Where the type stands in a mode. */
-#define TYPE_SHIFT 12
 
 /* ---- locking ------------------------------------------------------------- */
 
@@ -297,7 +295,7 @@ struct ovl_node *ovl_node_new(struct ovl_tree *tree,
 	node->id = spec->id;
 	node->tree = tree;
 	node->layer = (uint16_t)(spec->layer - tree->layers);
-	node->type = (spec->real->attr.mode & S_IFMT) >> TYPE_SHIFT;
+	node->d_type = IFTODT(spec->real->attr.mode);
 	node->part = spec->part;
 	node->foreign = spec->real->foreign;
 	node->indexed = spec->indexed;
@@ -330,7 +328,7 @@ struct ovl_id ovl_node_id(const struct ovl_node *node)
 
 mode_t ovl_node_type(const struct ovl_node *node)
 {
-	return (mode_t)node->type << TYPE_SHIFT;
+	return DTTOIF(node->d_type);
 }
 
 const struct ovl_layer *ovl_node_layer(const struct ovl_node *node)

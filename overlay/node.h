@@ -135,11 +135,11 @@ struct ovl_node {
 	uint64_t checked, acl_checked;
 	uint16_t mode; /* the 07777 part */
 
-	uint16_t layer;   /* the tree's, where its attributes are read */
-	uint16_t part;    /* of its parent, in which it stands */
-	uint8_t type : 4; /* S_IFMT bits: ovl_node_type */
-	bool foreign : 1; /* another mount: not entered */
-	bool indexed : 1; /* reached through the index, by any name */
+	uint16_t layer;     /* the tree's, where its attributes are read */
+	uint16_t part;      /* of its parent, in which it stands */
+	uint8_t d_type : 4; /* DT_* of <dirent.h>: ovl_node_type */
+	bool foreign : 1;   /* another mount: not entered */
+	bool indexed : 1;   /* reached through the index, by any name */
 	/* A directory that a redirect leads on from: a part may come to be where
 	 * nothing is, which no look at its parts would tell. */
 	bool open_ended : 1;

@@ -9,6 +9,7 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
+#include "overlay/copyup.h"
 #include "stage.h"
 
 static atomic_bool over;
@@ -247,6 +248,28 @@ START_TEST(what_is_held_shows_the_copy)
 END_TEST
 
 /* Who cuts a file needs none of what is cut. */
+/* Else it would be opened again, by name, and looked at, for each first write. */
+START_TEST(the_copy_stays_open_for_who_wanted_it)
+{
+	const uint64_t sizes[] = { OVL_COPYUP_ALL, OVL_COPYUP_ATTRS };
+	struct ovl_node *node, *upper;
+	struct ovl_fd *fd;
+
+	tree_file("low/0", "text");
+	tree_file("low/1", "text");
+	stage_open();
+	for (unsigned i = 0; i < 2; i++) {
+		node = get(i ? "1" : "0");
+		ck_assert_int_eq(ovl_copyup(fs, node, sizes[i], &upper), 0);
+		fd = ovl_fdslot_get(upper->tree->fds, &upper->fd);
+		ck_assert_ptr_nonnull(fd);
+		ovl_fd_unref(upper->tree->fds, fd);
+		ovl_node_unref(upper);
+		ovl_node_unref(node);
+	}
+}
+END_TEST
+
 START_TEST(a_truncation_copies_only_what_stays)
 {
 	struct ovl_setattr cut = { .has_size = true, .size = 10 };
@@ -408,6 +431,7 @@ int main(void)
 	tcase_add_test(tcase, holes_stay_holes);
 	tcase_add_test(tcase, reads_after_a_write_see_it);
 	tcase_add_test(tcase, what_is_held_shows_the_copy);
+	tcase_add_test(tcase, the_copy_stays_open_for_who_wanted_it);
 	tcase_add_test(tcase, a_truncation_copies_only_what_stays);
 	tcase_add_test(tcase, two_at_once_make_one_copy);
 	tcase_add_test(tcase, reads_go_on_meanwhile);
