@@ -155,6 +155,23 @@ int ovl_find_child(struct ovl *fs, struct ovl_node *dir, const char *name,
 	return over_link(fs, got, may_wait, node);
 }
 
+struct ovl_node *ovl_find_listed(struct ovl *fs, bool in_upper, uint64_t fileid)
+{
+	struct ovl_tree *tree = in_upper ? &fs->tree : &fs->stack->tree;
+	struct ovl_node *node = fileid ? ovl_tree_get(tree, fileid) : NULL;
+	bool has_more_names;
+
+	if (!node)
+		return NULL;
+	ovl_node_lock(node);
+	has_more_names = !node->dir && node->attr.nlink > 1;
+	ovl_node_unlock(node);
+	if (!has_more_names)
+		return node;
+	ovl_node_unref(node);
+	return NULL;
+}
+
 /* As ovl_find_child, but by one name only. */
 static int seek_child(struct ovl *fs, struct ovl_node *dir, const char *name,
                       struct ovl_node **node)

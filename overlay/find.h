@@ -23,6 +23,14 @@ struct ovl_node *ovl_find_current(struct ovl *fs, struct ovl_node *node);
 int ovl_find_child(struct ovl *fs, struct ovl_node *dir, const char *name,
                    bool may_wait, struct ovl_node **node);
 
+/*
+ * The same of a name that has just been listed with that fileid, in an upper
+ * directory or the stack's: NULL where it takes more than a look at what is in
+ * memory, and the name, too, has to be looked at.
+ */
+struct ovl_node *ovl_find_listed(struct ovl *fs, bool in_upper,
+                                 uint64_t fileid);
+
 /* The directory above; the root's is itself. */
 int ovl_find_parent(struct ovl *fs, struct ovl_node *node, bool may_wait,
                     struct ovl_node **parent);

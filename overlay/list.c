@@ -28,6 +28,7 @@ struct batch {
 	struct {
 		uint64_t cookie;
 		uint64_t fileid;
+		bool upper; /* it is the directory's own, not from below */
 		uint8_t len;
 		char name[NAME_MAX + 1];
 	} names[BATCH];
@@ -70,17 +71,31 @@ static int lock_both(struct ovl_node *dir, struct ovl_node *lower,
 	}
 }
 
-static void add(struct batch *batch, const struct ovl_name *name)
+static void add(struct batch *batch, const struct ovl_name *name, bool upper)
 {
+	batch->names[batch->n].upper = upper;
 	batch->names[batch->n].cookie = name->cookie;
 	batch->names[batch->n].fileid = name->fileid;
 	batch->names[batch->n].len = name->len;
 	memcpy(batch->names[batch->n++].name, name->name, name->len + 1);
 }
 
-static bool is_covered(const struct ovl_names *upper,
-                       const struct ovl_name *name)
+static bool same_hash(uint64_t cookie, uint64_t other)
 {
+	return cookie >> 4 == other >> 4;
+}
+
+/*
+ * Whether the upper has the name, too: then it is among its neighbours, `before` it
+ * and `next` (or NULL), which spares most names the search.
+ */
+static bool is_covered(const struct ovl_names *upper,
+                       const struct ovl_name *name, uint64_t before,
+                       const struct ovl_name *next)
+{
+	if (!same_hash(before, name->cookie) &&
+	    !(next && same_hash(next->cookie, name->cookie)))
+		return false;
 	return upper && ovl_names_find(upper, name->name, name->len);
 }
 
@@ -102,11 +117,12 @@ static void merge(const struct ovl_names *upper, const struct ovl_names *lower,
 	while (batch->n < BATCH && (u || l)) {
 		if (u && (!l || u->cookie <= l->cookie)) {
 			if (u->type != DT_WHT)
-				add(batch, u);
+				add(batch, u, true);
+			cookie = u->cookie;
 			u = ovl_names_next(&upper_iter);
 		} else {
-			if (!is_covered(upper, l))
-				add(batch, l);
+			if (!is_covered(upper, l, cookie, u))
+				add(batch, l, false);
 			l = ovl_names_next(&lower_iter);
 		}
 	}
@@ -193,16 +209,19 @@ static int own_fileid(struct ovl_node *dir, struct ovl_dirent *entry)
  * object that cannot be looked at is listed without attributes; what may be
  * otherwise the next time (no memory, a disk's error) fails the listing.
  */
-static int complete(struct listing *listing, struct ovl_dirent *entry)
+static int complete(struct listing *listing, bool upper,
+                    struct ovl_dirent *entry)
 {
 	bool may_wait = listing->caller->may_wait;
 	struct ovl_node *node;
-	int err;
+	int err = 0;
 
 	if (entry->fileid && !listing->attrs)
 		return 0;
-	err = ovl_find_child(listing->fs, listing->dir, entry->name, may_wait,
-	                     &node);
+	node = ovl_find_listed(listing->fs, upper, entry->fileid);
+	if (!node)
+		err = ovl_find_child(listing->fs, listing->dir, entry->name,
+		                     may_wait, &node);
 	if (err && err != -EAGAIN && err != -ENOENT && !entry->fileid)
 		err = ovl_find_child(listing->fs, listing->dir, entry->name,
 		                     may_wait, &node);
@@ -219,7 +238,7 @@ static int complete(struct listing *listing, struct ovl_dirent *entry)
 
 static bool hand_over(struct listing *listing, struct ovl_dirent *entry)
 {
-	entry->same_hash = entry->cookie >> 4 == listing->last >> 4 &&
+	entry->same_hash = same_hash(entry->cookie, listing->last) &&
 	                   entry->cookie > COOKIE_DOTDOT;
 	listing->last = entry->cookie;
 	return listing->fill(listing->arg, entry);
@@ -266,7 +285,7 @@ static int list_batch(struct listing *listing, const struct batch *batch)
 			.cookie = batch->names[i].cookie,
 		};
 
-		err = complete(listing, &entry);
+		err = complete(listing, batch->names[i].upper, &entry);
 		if (err == -ENOENT)
 			continue;
 		if (err)
