@@ -4,16 +4,15 @@
  */
 #include "config.h"
 
-#include <arpa/inet.h>
 #include <check.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/daemon/caller.h"
 #include "tests/lib/client.h"
 #include "tests/lib/daemon.h"
 #include "tests/lib/nfs.h"
@@ -56,44 +55,6 @@ static void teardown(void)
 	daemon_free(veneerd);
 }
 
-/* A client that calls from that address. */
-static struct client *call_from(const char *address)
-{
-	struct sockaddr_in from = { .sin_family = AF_INET };
-	struct sockaddr_in to = { .sin_family = AF_INET,
-		                  .sin_port = htons(veneerd->port),
-		                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(inet_pton(AF_INET, address, &from.sin_addr), 1);
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
-	ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
-	return client_new(fd);
-}
-
-static mountstat3 mount_status(const char *address, const char *path)
-{
-	struct client *client = call_from(address);
-	mountstat3 status = nfs_mnt(client, path)->fhs_status;
-
-	client_free(client);
-	return status;
-}
-
-/* The handle that such a one gets. */
-static nfs_fh3 mount_from(struct client *client, const char *path,
-                          char room[64])
-{
-	mountres3 *res = nfs_mnt(client, path);
-	fhandle3 *handle = &res->mountres3_u.mountinfo.fhandle;
-
-	ck_assert_int_eq(res->fhs_status, MNT3_OK);
-	ck_assert_uint_le(handle->fhandle3_len, 64);
-	memcpy(room, handle->fhandle3_val, handle->fhandle3_len);
-	return (nfs_fh3){ { handle->fhandle3_len, room } };
-}
-
 /* ---- who may what ------------------------------------------------------------ */
 
 static const char three_kinds[] =
@@ -111,9 +72,9 @@ START_TEST(each_client_has_his_own_options)
 	nfs_fh3 file;
 
 	serve(three_kinds);
-	writer = call_from("127.0.0.1");
-	reader = call_from("127.0.0.2");
-	other = call_from("127.1.2.3");
+	writer = call_from(veneerd, "127.0.0.1");
+	reader = call_from(veneerd, "127.0.0.2");
+	other = call_from(veneerd, "127.1.2.3");
 	one = mount_from(writer, "/export", room[0]);
 	two = mount_from(reader, "/export", room[1]);
 	three = mount_from(other, "/export", room[2]);
@@ -154,9 +115,9 @@ START_TEST(a_handle_is_worth_nothing_to_others)
 	nfs_fh3 one, three;
 
 	serve(three_kinds);
-	writer = call_from("127.0.0.1");
-	other = call_from("127.1.2.3");
-	nobody = call_from("127.2.0.1");
+	writer = call_from(veneerd, "127.0.0.1");
+	other = call_from(veneerd, "127.1.2.3");
+	nobody = call_from(veneerd, "127.2.0.1");
 	one = mount_from(writer, "/export", room[0]);
 	three = mount_from(other, "/export", room[1]);
 	ck_assert_int_eq(nfs_getattr(other, one)->status, NFS3ERR_ACCES);
@@ -183,7 +144,7 @@ START_TEST(paths_have_overlays_of_their_own)
 	      "statedir=%1$s/state)\n"
 	      "/export 127.0.0.1(insecure,no_root_squash,lowerdir=%1$s/lower,"
 	      "upperdir=%1$s/upper,workdir=%1$s/work)\n");
-	client = call_from("127.0.0.1");
+	client = call_from(veneerd, "127.0.0.1");
 	one = mount_from(client, "/export", room[0]);
 	two = mount_from(client, "/second", room[1]);
 	nfs_assert_text(client, nfs_find(client, one, "file"), "lower");
@@ -224,13 +185,15 @@ START_TEST(hosts_are_known_by_their_names)
 	      "statedir=%1$s/c)\n"
 	      "/export *(insecure,lowerdir=%1$s/lower,statedir=%1$s/d)\n");
 	for (unsigned i = 0; i < 2; i++) { /* asked, and known */
-		ck_assert_int_eq(mount_status("127.0.0.1", "/host"), MNT3_OK);
-		ck_assert_int_eq(mount_status("127.0.0.1", "/wild"), MNT3_OK);
-		ck_assert_int_eq(mount_status("127.0.0.1", "/group"),
+		ck_assert_int_eq(mount_status(veneerd, "127.0.0.1", "/host"),
+		                 MNT3_OK);
+		ck_assert_int_eq(mount_status(veneerd, "127.0.0.1", "/wild"),
+		                 MNT3_OK);
+		ck_assert_int_eq(mount_status(veneerd, "127.0.0.1", "/group"),
 		                 MNT3ERR_ACCES);
-		ck_assert_int_eq(mount_status("127.0.0.77", "/host"),
+		ck_assert_int_eq(mount_status(veneerd, "127.0.0.77", "/host"),
 		                 MNT3ERR_ACCES);
-		ck_assert_int_eq(mount_status("127.0.0.77", "/wild"),
+		ck_assert_int_eq(mount_status(veneerd, "127.0.0.77", "/wild"),
 		                 MNT3ERR_ACCES);
 	}
 }
@@ -246,7 +209,7 @@ START_TEST(clients_are_listed)
 	serve("/open *(insecure,lowerdir=%1$s/lower,statedir=%1$s/a)\n"
 	      "/export -insecure,lowerdir=%1$s/lower,statedir=%1$s/b "
 	      "@group 10.0.0.0/8 pc7.example\n");
-	client = call_from("127.0.0.1");
+	client = call_from(veneerd, "127.0.0.1");
 	list = client_call_bytes(client, MOUNT_PROGRAM, MOUNT_V3,
 	                         MOUNTPROC3_EXPORT, NULL, 0,
 	                         (xdrproc_t)xdr_exportlist, sizeof(*list));

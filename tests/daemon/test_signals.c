@@ -60,15 +60,6 @@ static const char *read_file(const char *name)
 	return text;
 }
 
-/* Within seconds. */
-static void wait_for_log(const char *line)
-{
-	for (int i = 0; strstr(read_file("log"), line) == NULL; i++) {
-		ck_assert_msg(i < 2000, "\"%s\" is not in: %s", line, text);
-		usleep(10000);
-	}
-}
-
 static const int ends[] = { SIGTERM, SIGINT, SIGHUP };
 #define NENDS (int)(sizeof(ends) / sizeof(ends[0]))
 
@@ -96,8 +87,8 @@ START_TEST(sigusr1_logs_statistics_and_it_goes_on)
 	client = connect_to_it();
 	nfs_root(client);
 	ck_assert_int_eq(kill(veneerd->pid, SIGUSR1), 0);
-	wait_for_log("calls ");
-	wait_for_log("open files ");
+	daemon_await_log(veneerd, "calls ");
+	daemon_await_log(veneerd, "open files ");
 	nfs_root(client);
 	client_free(client);
 	assert_ended_well(daemon_end(veneerd, SIGTERM));

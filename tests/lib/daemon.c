@@ -61,6 +61,27 @@ void daemon_write(const struct daemon *daemon, const char *name,
 	ck_assert_int_eq(fclose(file), 0);
 }
 
+static bool has_logged(const struct daemon *daemon, const char *line)
+{
+	char path[PATH_MAX], text[65536];
+	FILE *file = fopen(daemon_path(daemon, "log", path), "re");
+	size_t n;
+
+	ck_assert_ptr_nonnull(file);
+	n = fread(text, 1, sizeof(text) - 1, file);
+	text[n] = '\0';
+	fclose(file);
+	return strstr(text, line) != NULL;
+}
+
+void daemon_await_log(const struct daemon *daemon, const char *line)
+{
+	for (long ms = 0; !has_logged(daemon, line); ms += 10) {
+		ck_assert_msg(ms < DEADLINE_MS, "not in the log: %s", line);
+		sleep_ms(10);
+	}
+}
+
 struct daemon *daemon_new(void)
 {
 	struct daemon *daemon = calloc(1, sizeof(*daemon));

@@ -42,6 +42,9 @@ int daemon_connect(const struct daemon *daemon);
 /* Send it a signal; the status (waitpid(2)) with which it ended, within seconds. */
 int daemon_end(struct daemon *daemon, int signal);
 
+/* Wait until it has logged a line with this in it; not for more than seconds. */
+void daemon_await_log(const struct daemon *daemon, const char *line);
+
 /* The path of something below its directory. */
 char *daemon_path(const struct daemon *daemon, const char *name,
                   char path[PATH_MAX]);

@@ -1,0 +1,57 @@
+/*
+ * Clients of veneerd that call from an address of their own: all of 127.0.0.0/8 is
+ * this machine.
+ */
+#ifndef VENEER_TESTS_DAEMON_CALLER_H
+#define VENEER_TESTS_DAEMON_CALLER_H
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "tests/lib/client.h"
+#include "tests/lib/daemon.h"
+#include "tests/lib/nfs.h"
+
+/* A client that calls from that address. */
+static inline struct client *call_from(const struct daemon *veneerd,
+                                       const char *address)
+{
+	struct sockaddr_in from = { .sin_family = AF_INET };
+	struct sockaddr_in to = { .sin_family = AF_INET,
+		                  .sin_port = htons(veneerd->port),
+		                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(inet_pton(AF_INET, address, &from.sin_addr), 1);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	return client_new(fd);
+}
+
+static inline mountstat3 mount_status(const struct daemon *veneerd,
+                                      const char *address, const char *path)
+{
+	struct client *client = call_from(veneerd, address);
+	mountstat3 status = nfs_mnt(client, path)->fhs_status;
+
+	client_free(client);
+	return status;
+}
+
+/* The handle that such a one gets. */
+static inline nfs_fh3 mount_from(struct client *client, const char *path,
+                                 char room[64])
+{
+	mountres3 *res = nfs_mnt(client, path);
+	fhandle3 *handle = &res->mountres3_u.mountinfo.fhandle;
+
+	ck_assert_int_eq(res->fhs_status, MNT3_OK);
+	ck_assert_uint_le(handle->fhandle3_len, 64);
+	memcpy(room, handle->fhandle3_val, handle->fhandle3_len);
+	return (nfs_fh3){ { handle->fhandle3_len, room } };
+}
+
+#endif
