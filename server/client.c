@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -165,9 +166,13 @@ static int classify(struct nfsd_client *client, char *why, size_t size)
 int nfsd_client_parse(struct nfsd_client *client, const char *text, char *why,
                       size_t size)
 {
+	static atomic_uint_least64_t serials;
 	int err;
 
-	*client = (struct nfsd_client){ .text = strdup(text) };
+	*client = (struct nfsd_client){
+		.text = strdup(text),
+		.serial = atomic_fetch_add(&serials, 1) + 1,
+	};
 	if (client->text == NULL)
 		return -ENOMEM;
 	err = classify(client, why, size);

@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 /* Most specific first. */
@@ -24,7 +25,8 @@ enum nfsd_client_kind {
 
 struct nfsd_client {
 	enum nfsd_client_kind kind;
-	char *text; /* as it was written; a netgroup's without the "@" */
+	char *text;      /* as it was written; a netgroup's without the "@" */
+	uint64_t serial; /* that no other has been given */
 	/* Of a network: the bits of its addresses that count. Those of IPv4 are
 	 * mapped (::ffff:0:0/96). */
 	struct in6_addr address;

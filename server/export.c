@@ -11,13 +11,23 @@
 /* No id (see chown(2)); whoever calls with it becomes anonymous. */
 #define NO_ID UINT32_MAX
 
-/* Both are lists of pointers: what they point to stays where it is. */
+/* Tables come and go in one thread. */
+struct nfsd_overlay {
+	struct ovl *fs;
+	unsigned tables; /* that have it */
+};
+
+/* Lists of pointers: what they point to stays where it is. */
 struct nfsd_exports {
 	struct nfsd_hosts *hosts;
 	struct nfsd_export **exports;
 	size_t nexports;
+	struct nfsd_export **by_id; /* the same, in that order */
 	struct nfsd_point **points;
 	size_t npoints;
+	uint64_t *gone; /* ids of what was exported before */
+	size_t ngone;
+	bool has_deferred;
 };
 
 struct nfsd_exports *nfsd_exports_new(struct nfsd_hosts *hosts)
@@ -38,18 +48,28 @@ static void point_free(struct nfsd_point *point)
 	free(point);
 }
 
+static void overlay_unref(struct nfsd_overlay *overlay)
+{
+	if (--overlay->tables > 0)
+		return;
+	ovl_close(overlay->fs);
+	free(overlay);
+}
+
 void nfsd_exports_free(struct nfsd_exports *exports)
 {
 	if (exports == NULL)
 		return;
 	for (size_t i = 0; i < exports->nexports; i++) {
-		ovl_close(exports->exports[i]->fs);
+		overlay_unref(exports->exports[i]->overlay);
 		free(exports->exports[i]);
 	}
 	for (size_t i = 0; i < exports->npoints; i++)
 		point_free(exports->points[i]);
 	free(exports->exports);
+	free(exports->by_id);
 	free(exports->points);
+	free(exports->gone);
 	free(exports);
 }
 
@@ -96,39 +116,81 @@ static struct nfsd_point *have_point(struct nfsd_exports *exports,
 	return point;
 }
 
-int nfsd_exports_add(struct nfsd_exports *exports, const char *path,
-                     struct ovl *fs, const struct nfsd_export **out)
+/* Into the list in the order of ids, which has room for it. */
+static void insert_by_id(struct nfsd_exports *exports,
+                         struct nfsd_export *export)
 {
-	const uint64_t id = ovl_export_id(fs);
+	size_t at = exports->nexports;
+
+	for (; at > 0 && exports->by_id[at - 1]->id > export->id; at--)
+		exports->by_id[at] = exports->by_id[at - 1];
+	exports->by_id[at] = export;
+}
+
+/* The overlay is the caller's still where this fails. */
+static int add_overlay(struct nfsd_exports *exports, const char *path,
+                       const struct nfsd_export_config *config,
+                       struct nfsd_overlay *overlay,
+                       const struct nfsd_export **out)
+{
+	const uint64_t id = ovl_export_id(overlay->fs);
 	struct nfsd_export *export;
 	struct nfsd_point *point;
 
 	if (nfsd_exports_by_id(exports, id) != NULL)
 		return -EEXIST;
 	point = have_point(exports, path);
-	if (point == NULL || !grow(&exports->exports, exports->nexports))
+	if (point == NULL || !grow(&exports->exports, exports->nexports) ||
+	    !grow(&exports->by_id, exports->nexports))
 		return -ENOMEM;
 	export = malloc(sizeof(*export));
 	if (export == NULL)
 		return -ENOMEM;
 	*export = (struct nfsd_export){
 		.point = point,
-		.fs = fs,
+		.overlay = overlay,
+		.fs = overlay->fs,
 		.id = id,
-		.handle_key = ovl_handle_key(fs),
+		.handle_key = ovl_handle_key(overlay->fs),
+		.config = config,
 	};
+	insert_by_id(exports, export);
 	exports->exports[exports->nexports++] = export;
 	*out = export;
 	return 0;
 }
 
-int nfsd_exports_allow(struct nfsd_exports *exports,
-                       const struct nfsd_export *export,
-                       const struct nfsd_client *client,
-                       const struct nfsd_access *access)
+int nfsd_exports_add(struct nfsd_exports *exports, const char *path,
+                     const struct nfsd_export_config *config, struct ovl *fs,
+                     const struct nfsd_export **out)
 {
-	struct nfsd_point *point = find_point(exports, export->point->path);
-	struct nfsd_grant grant = { *client, *access, export };
+	struct nfsd_overlay *overlay = malloc(sizeof(*overlay));
+	int err = -ENOMEM;
+
+	if (overlay != NULL) {
+		*overlay = (struct nfsd_overlay){ .fs = fs, .tables = 1 };
+		err = add_overlay(exports, path, config, overlay, out);
+	}
+	if (err != 0)
+		free(overlay);
+	return err;
+}
+
+int nfsd_exports_share(struct nfsd_exports *exports, const char *path,
+                       const struct nfsd_export_config *config,
+                       const struct nfsd_export *other,
+                       const struct nfsd_export **out)
+{
+	int err = add_overlay(exports, path, config, other->overlay, out);
+
+	if (err == 0)
+		other->overlay->tables++;
+	return err;
+}
+
+/* Behind those that are as specific: the first of them counts. */
+static int add_grant(struct nfsd_point *point, struct nfsd_grant grant)
+{
 	struct nfsd_grant *grants;
 	size_t at;
 
@@ -137,10 +199,9 @@ int nfsd_exports_allow(struct nfsd_exports *exports,
 	if (grants == NULL)
 		return -ENOMEM;
 	point->grants = grants;
-	grant.client.text = strdup(client->text);
+	grant.client.text = strdup(grant.client.text);
 	if (grant.client.text == NULL)
 		return -ENOMEM;
-	/* Behind those that are as specific: the first of them counts. */
 	for (at = point->ngrants; at > 0; at--) {
 		if (!nfsd_client_before(&grant.client, &grants[at - 1].client))
 			break;
@@ -148,6 +209,56 @@ int nfsd_exports_allow(struct nfsd_exports *exports,
 	}
 	grants[at] = grant;
 	point->ngrants++;
+	return 0;
+}
+
+int nfsd_exports_allow(struct nfsd_exports *exports,
+                       const struct nfsd_export *export,
+                       const struct nfsd_client *client,
+                       const struct nfsd_access *access)
+{
+	return add_grant(find_point(exports, export->point->path),
+	                 (struct nfsd_grant){ *client, *access, export });
+}
+
+int nfsd_exports_defer(struct nfsd_exports *exports, const char *path,
+                       const struct nfsd_client *client,
+                       const struct nfsd_access *access)
+{
+	struct nfsd_point *point = have_point(exports, path);
+
+	exports->has_deferred = true;
+	if (point == NULL)
+		return -ENOMEM;
+	return add_grant(point, (struct nfsd_grant){ *client, *access, NULL });
+}
+
+static bool was_exported(const struct nfsd_exports *exports, uint64_t id)
+{
+	for (size_t i = 0; i < exports->ngone; i++)
+		if (exports->gone[i] == id)
+			return true;
+	return false;
+}
+
+int nfsd_exports_follow(struct nfsd_exports *exports,
+                        const struct nfsd_exports *old)
+{
+	const size_t n = old->ngone + old->nexports;
+	uint64_t *gone = reallocarray(exports->gone, exports->ngone + n + 1,
+	                              sizeof(*gone)),
+		 id;
+
+	if (gone == NULL)
+		return -ENOMEM;
+	exports->gone = gone;
+	for (size_t i = 0; i < n; i++) {
+		id = i < old->ngone ? old->gone[i]
+		                    : old->exports[i - old->ngone]->id;
+		if (nfsd_exports_by_id(exports, id) == NULL &&
+		    !was_exported(exports, id))
+			gone[exports->ngone++] = id;
+	}
 	return 0;
 }
 
@@ -178,10 +289,26 @@ const struct nfsd_point *nfsd_exports_point(const struct nfsd_exports *exports,
 const struct nfsd_export *nfsd_exports_by_id(const struct nfsd_exports *exports,
                                              uint64_t id)
 {
-	for (size_t i = 0; i < exports->nexports; i++)
-		if (exports->exports[i]->id == id)
-			return exports->exports[i];
+	size_t low = 0, high = exports->nexports;
+
+	while (low < high) {
+		const size_t mid = low + (high - low) / 2;
+
+		if (exports->by_id[mid]->id == id)
+			return exports->by_id[mid];
+		if (exports->by_id[mid]->id < id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
 	return NULL;
+}
+
+int nfsd_exports_why_not(const struct nfsd_exports *exports, uint64_t id)
+{
+	if (!was_exported(exports, id))
+		return -EBADFD;
+	return exports->has_deferred ? -EINPROGRESS : -ESTALE;
 }
 
 /* Where `path` is `base` or lies below it: the rest of it. Both are clean. */
@@ -270,6 +397,8 @@ int nfsd_exports_admit(const struct nfsd_exports *exports,
 			continue;
 		if (one->access.secure && !has_port_of_root(peer))
 			return -EACCES;
+		if (one->export == NULL)
+			return -EINPROGRESS;
 		*grant = one;
 		return 0;
 	}

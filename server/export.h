@@ -6,8 +6,9 @@
  * host is one of, the most specific counts. Each leads to an overlay; several may
  * lead to one.
  *
- * The table is filled before the server starts, and does not change while it
- * serves: finding needs no lock, and what is found stays good.
+ * A table of them is filled before it is in force, and does not change while it is
+ * (serving.h): finding needs no lock, and what is found stays good. Others with other
+ * exports may come after it and have overlays from it.
  */
 #ifndef VENEER_SERVER_EXPORT_H
 #define VENEER_SERVER_EXPORT_H
@@ -24,20 +25,24 @@
 #include "server/hosts.h"
 
 struct nfsd_point;
+struct nfsd_overlay; /* an open one, counted by the tables that have it */
 
 /* An overlay that is served at a path. */
 struct nfsd_export {
 	const struct nfsd_point *point;
-	struct ovl *fs;
-	uint64_t id; /* in every handle, and the fsid; 56 bits */
+	struct nfsd_overlay *overlay;
+	struct ovl *fs; /* the overlay's */
+	uint64_t id;    /* in every handle, and the fsid; 56 bits */
 	const unsigned char *handle_key;
+	const struct nfsd_export_config *config; /* what it was made of */
 };
 
 /* What some clients may do at a path. */
 struct nfsd_grant {
 	struct nfsd_client client;
 	struct nfsd_access access;
-	const struct nfsd_export *export;
+	const struct nfsd_export
+		*export; /* NULL: not now (nfsd_exports_defer) */
 };
 
 /* A path, and who may mount what there. */
@@ -52,21 +57,43 @@ struct nfsd_exports;
 /* `hosts` is borrowed; NULL: there are no clients that need a name. */
 struct nfsd_exports *nfsd_exports_new(struct nfsd_hosts *hosts);
 
-/* Closes the overlays. NULL is fine. */
+/* Closes the overlays that no other table has. NULL is fine. */
 void nfsd_exports_free(struct nfsd_exports *exports);
 
 /*
- * Add an overlay at the clean `path` (copied). On success the table owns `fs`. 0,
- * -EEXIST (that id is there), -ENOMEM.
+ * Add an overlay at the clean `path` (copied), made of `config` (borrowed). On
+ * success the table owns `fs`. 0, -EEXIST (that id is there), -ENOMEM.
  */
 int nfsd_exports_add(struct nfsd_exports *exports, const char *path,
-                     struct ovl *fs, const struct nfsd_export **export);
+                     const struct nfsd_export_config *config, struct ovl *fs,
+                     const struct nfsd_export **export);
+
+/* The same of the overlay of another table's export: from then on it is in both. */
+int nfsd_exports_share(struct nfsd_exports *exports, const char *path,
+                       const struct nfsd_export_config *config,
+                       const struct nfsd_export *other,
+                       const struct nfsd_export **export);
 
 /* Let clients use it (copied). 0 or -ENOMEM. */
 int nfsd_exports_allow(struct nfsd_exports *exports,
                        const struct nfsd_export *export,
                        const struct nfsd_client *client,
                        const struct nfsd_access *access);
+
+/*
+ * Clients are to use at that path what cannot be opened yet: they are told to come
+ * again. 0 or -ENOMEM.
+ */
+int nfsd_exports_defer(struct nfsd_exports *exports, const char *path,
+                       const struct nfsd_client *client,
+                       const struct nfsd_access *access);
+
+/*
+ * What `old` has and this table has not is not exported any more, or not now: its
+ * handles are known, and are told so. 0 or -ENOMEM.
+ */
+int nfsd_exports_follow(struct nfsd_exports *exports,
+                        const struct nfsd_exports *old);
 
 /* The overlays. */
 size_t nfsd_exports_count(const struct nfsd_exports *exports);
@@ -83,6 +110,12 @@ const struct nfsd_export *nfsd_exports_by_id(const struct nfsd_exports *exports,
                                              uint64_t id);
 
 /*
+ * Why there is none: -EINPROGRESS (not now), -ESTALE (not any more), -EBADFD (there
+ * never was).
+ */
+int nfsd_exports_why_not(const struct nfsd_exports *exports, uint64_t id);
+
+/*
  * The export's path that the clean `path` is, or lies below: the nearest one.
  * `*below` is the rest of `path`, without a leading "/". NULL where there is none.
  */
@@ -93,7 +126,8 @@ nfsd_exports_by_path(const struct nfsd_exports *exports, const char *path,
 /*
  * What this peer may do at that path. A `secure` grant wants a source port that
  * only root can have; a socket pair or UNIX socket has none, and is anybody. 0,
- * -EACCES, or as nfsd_hosts_match: -EAGAIN (not if `may_wait`), -EINPROGRESS.
+ * -EACCES, -EINPROGRESS (not now), or as nfsd_hosts_match: -EAGAIN (not if
+ * `may_wait`), -EINPROGRESS.
  */
 int nfsd_exports_admit(const struct nfsd_exports *exports,
                        const struct nfsd_point *point,

@@ -469,17 +469,19 @@ int nfsd_exports_file_read(struct nfsd_exports_file *file, const char *path,
 
 	if (fd >= 0)
 		close(fd);
-	if (err != 0) {
-		snprintf(why, size, "%s: %s", path, strerror(-err));
-	} else {
+	strcpy(wrong, "");
+	if (err == 0)
 		err = nfsd_exports_file_parse(file, text, len, wrong,
 		                              sizeof(wrong));
-		if (err == -EINVAL)
-			snprintf(why, size, "%s:%s", path, wrong);
-		else if (err != 0)
-			snprintf(why, size, "%s: %s", path, strerror(-err));
-	}
 	free(text);
+	if (err == 0 && file->count == 0) {
+		snprintf(why, size, "%s: nothing is exported", path);
+		return -EINVAL;
+	}
+	if (err != 0 && *wrong != '\0')
+		snprintf(why, size, "%s:%s", path, wrong);
+	else if (err != 0)
+		snprintf(why, size, "%s: %s", path, strerror(-err));
 	return err;
 }
 

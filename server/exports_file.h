@@ -36,8 +36,8 @@ struct nfsd_exports_file {
 int nfsd_exports_file_parse(struct nfsd_exports_file *file, const char *text,
                             size_t len, char *why, size_t size);
 
-/* The same of the file at `path`; -errno, too, and `path` stands before all else in
- * `why`. */
+/* The same of the file at `path`, in which there has to be something; -errno, too,
+ * and `path` stands before all else in `why`. */
 int nfsd_exports_file_read(struct nfsd_exports_file *file, const char *path,
                            char *why, size_t size);
 

@@ -22,9 +22,11 @@
 
 struct opening {
 	struct nfsd_exports *exports;
+	const struct nfsd_exports *before;
 	const struct nfsd_exports_entry *entries;
-	const struct nfsd_export **exported; /* of each entry */
+	const struct nfsd_export **exported; /* of each entry; NULL: deferred */
 	size_t n;
+	size_t ndeferred;
 	size_t noverlays;
 	const struct nfsd_exports_limits *limits;
 	struct nfsd_log *log;
@@ -116,28 +118,107 @@ static int open_overlay(struct opening *o,
 	return ovl_open(&config, fs, o->why, o->size);
 }
 
+/* ---- what is open already ----------------------------------------------------- */
+
+static bool same_id(bool has_a, uint32_t a, bool has_b, uint32_t b)
+{
+	return has_a == has_b && (!has_a || a == b);
+}
+
+/* Whether the overlay of `export` is what that entry's would be. */
+static bool will_do(const struct opening *o, const struct nfsd_export *export,
+                    const struct nfsd_exports_entry *entry)
+{
+	const struct nfsd_access *a = &entry->config.access;
+	const struct nfsd_access *b = &export->config->access;
+	char why[64];
+
+	if (nfsd_export_config_same(&entry->config, export->config, why,
+	                            sizeof(why)) != 1 ||
+	    ovl_read_only(export->fs) !=
+	            (is_read_only(o, entry) || entry->config.upperdir == NULL))
+		return false;
+	/* Without root the overlay shows what is not its clients' by these. */
+	return geteuid() == 0 || (same_id(a->has_anonuid, a->anonuid,
+	                                  b->has_anonuid, b->anonuid) &&
+	                          same_id(a->has_anongid, a->anongid,
+	                                  b->has_anongid, b->anongid));
+}
+
+static const struct nfsd_export *
+find_open(const struct opening *o, const struct nfsd_exports_entry *entry)
+{
+	const size_t n = o->before ? nfsd_exports_count(o->before) : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct nfsd_export *export =
+			nfsd_exports_get(o->before, i);
+
+		if (will_do(o, export, entry))
+			return export;
+	}
+	return NULL;
+}
+
+/* ---- all of them ----------------------------------------------------------------- */
+
+/* The same overlay at the entry's path, or a new one. */
+static int add_overlay(struct opening *o,
+                       const struct nfsd_exports_entry *entry,
+                       const struct nfsd_export **export)
+{
+	const struct nfsd_export_config *config = &entry->config;
+	const struct nfsd_export *open = find_open(o, entry);
+	struct ovl *fs;
+	int err;
+
+	if (open != NULL) {
+		err = nfsd_exports_share(o->exports, config->path, config, open,
+		                         export);
+		return err == 0 ? 0 : fail(o, err, config->path);
+	}
+	err = open_overlay(o, entry, &fs);
+	if (err != 0)
+		return err;
+	err = nfsd_exports_add(o->exports, config->path, config, fs, export);
+	if (err != 0) {
+		ovl_close(fs);
+		return fail(o, err, config->path);
+	}
+	return 0;
+}
+
 /* What the entry at `i` leads to. */
 static int open_export(struct opening *o, size_t i)
 {
-	const struct nfsd_exports_entry *entry = &o->entries[i];
 	const size_t first = first_same(o, i);
-	struct ovl *fs;
 	int err;
 
 	if (first < i) {
 		o->exported[i] = o->exported[first];
 		return 0;
 	}
-	err = open_overlay(o, entry, &fs);
-	if (err != 0)
-		return err;
-	err = nfsd_exports_add(o->exports, entry->config.path, fs,
-	                       &o->exported[i]);
-	if (err != 0) {
-		ovl_close(fs);
-		return fail(o, err, entry->config.path);
+	err = add_overlay(o, &o->entries[i], &o->exported[i]);
+	/* In use, or of the same state: what is in force has it. */
+	if ((err == -EBUSY || err == -EEXIST) && o->before != NULL) {
+		o->ndeferred++;
+		return 0;
 	}
-	return 0;
+	return err;
+}
+
+static int allow(struct opening *o, size_t i)
+{
+	const struct nfsd_exports_entry *entry = &o->entries[i];
+	const struct nfsd_access *access = &entry->config.access;
+	int err;
+
+	err = o->exported[i] != NULL
+	              ? nfsd_exports_allow(o->exports, o->exported[i],
+	                                   &entry->client, access)
+	              : nfsd_exports_defer(o->exports, entry->config.path,
+	                                   &entry->client, access);
+	return err == 0 ? 0 : fail(o, err, entry->config.path);
 }
 
 static int add_all(struct opening *o)
@@ -147,28 +228,25 @@ static int add_all(struct opening *o)
 	for (size_t i = 0; i < o->n; i++)
 		o->noverlays += first_same(o, i) == i;
 	for (size_t i = 0; err == 0 && i < o->n; i++) {
-		const struct nfsd_exports_entry *entry = &o->entries[i];
-
 		err = open_export(o, i);
-		if (err != 0)
-			break;
-		err = nfsd_exports_allow(o->exports, o->exported[i],
-		                         &entry->client, &entry->config.access);
-		if (err != 0)
-			fail(o, err, entry->config.path);
+		if (err == 0)
+			err = allow(o, i);
 	}
 	return err;
 }
 
 int nfsd_exports_open(struct nfsd_exports *exports,
                       const struct nfsd_exports_entry *entries, size_t n,
+                      const struct nfsd_exports *before,
                       const struct nfsd_exports_limits *limits,
-                      struct nfsd_log *log, char *why, size_t size)
+                      struct nfsd_log *log, size_t *ndeferred, char *why,
+                      size_t size)
 {
 	struct opening o = {
 		.exports = exports,
+		.before = before,
 		.entries = entries,
-		.exported = calloc(n, sizeof(struct nfsd_export *)),
+		.exported = calloc(n + 1, sizeof(struct nfsd_export *)),
 		.n = n,
 		.limits = limits,
 		.log = log,
@@ -183,5 +261,7 @@ int nfsd_exports_open(struct nfsd_exports *exports,
 	}
 	err = add_all(&o);
 	free(o.exported);
+	if (err == 0 && before != NULL)
+		*ndeferred = o.ndeferred;
 	return err;
 }

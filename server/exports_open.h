@@ -1,6 +1,7 @@
 /*
  * From exports as they are written to a table of them: opens the overlays, one for
- * all clients of a path that share its layers.
+ * all clients of a path that share its layers, but for those that another table has
+ * open already.
  */
 #ifndef VENEER_SERVER_EXPORTS_OPEN_H
 #define VENEER_SERVER_EXPORTS_OPEN_H
@@ -18,12 +19,17 @@ struct nfsd_exports_limits {
 };
 
 /*
- * Open them and fill the table, which is empty. 0, or -errno with one line in `why`.
- * `log` is borrowed while the table is there.
+ * Open them and fill the table, which is empty. Entries and `log` are borrowed while
+ * the table is there. `before` (NULL: none) are the exports that are in force: what is
+ * the same there is shared; what needs a layer that is in use, by what of them is not
+ * the same, is deferred, and counted in `*ndeferred` (borrowed, may be NULL where
+ * there is no `before`). 0, or -errno with one line in `why`.
  */
 int nfsd_exports_open(struct nfsd_exports *exports,
                       const struct nfsd_exports_entry *entries, size_t n,
+                      const struct nfsd_exports *before,
                       const struct nfsd_exports_limits *limits,
-                      struct nfsd_log *log, char *why, size_t size);
+                      struct nfsd_log *log, size_t *ndeferred, char *why,
+                      size_t size);
 
 #endif

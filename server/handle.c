@@ -60,7 +60,7 @@ int nfsd_handle_decode(const struct nfsd_exports *exports, const void *handle,
 		return -EBADFD;
 	found = nfsd_exports_by_id(exports, head & ID_MASK);
 	if (found == NULL)
-		return -EBADFD;
+		return nfsd_exports_why_not(exports, head & ID_MASK);
 	sign(found, &wire, mac);
 	if (sodium_memcmp(mac, wire.mac, sizeof(mac)) != 0)
 		return -EBADFD;

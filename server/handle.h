@@ -24,8 +24,9 @@ void nfsd_handle_encode(const struct nfsd_export *export, struct ovl_id id,
                         unsigned char handle[NFSD_HANDLE_BYTES]);
 
 /*
- * The export and the identity that a handle names. 0, or -EBADFD: not one that
- * this server gave out (its size, its version, its MAC, or no such export).
+ * The export and the identity that a handle names. 0; -EBADFD: not one that this
+ * server gave out (its size, its version, its MAC, or no such export); -ESTALE: of
+ * what is not exported any more; -EINPROGRESS: of what is not now, but may be again.
  */
 int nfsd_handle_decode(const struct nfsd_exports *exports, const void *handle,
                        size_t len, const struct nfsd_export **export,

@@ -26,7 +26,7 @@
 
 /* Whether one address is one of one client's. */
 struct answer {
-	const struct nfsd_client *client; /* NULL: there is none here */
+	uint64_t client; /* its serial number; 0: there is none here */
 	struct in6_addr address;
 	time_t until;
 	bool is_one;
@@ -172,7 +172,7 @@ static struct answer *place_of(struct nfsd_hosts *hosts,
 	struct {
 		struct in6_addr address;
 		uint64_t client;
-	} key = { *address, (uintptr_t)client };
+	} key = { *address, client->serial };
 	uint64_t hash;
 
 	crypto_shorthash((unsigned char *)&hash, (unsigned char *)&key,
@@ -188,7 +188,7 @@ static bool recall(struct nfsd_hosts *hosts, const struct nfsd_client *client,
 	bool known;
 
 	pthread_mutex_lock(&hosts->lock);
-	known = answer->client == client &&
+	known = answer->client == client->serial &&
 	        memcmp(&answer->address, address, sizeof(*address)) == 0 &&
 	        now() < answer->until;
 	*is_one = answer->is_one;
@@ -204,7 +204,7 @@ static void keep(struct nfsd_hosts *hosts, const struct nfsd_client *client,
 
 	pthread_mutex_lock(&hosts->lock);
 	*place_of(hosts, client, address) = (struct answer){
-		.client = client,
+		.client = client->serial,
 		.address = *address,
 		.is_one = is_one > 0,
 		.until = now() + (is_one < 0 ? BELIEVED_UNTOLD : BELIEVED),

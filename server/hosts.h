@@ -22,9 +22,9 @@ struct nfsd_hosts *nfsd_hosts_new(const struct nfsd_log *log);
 void nfsd_hosts_free(struct nfsd_hosts *hosts); /* NULL is fine */
 
 /*
- * `client` is to stay where it is: that is what an answer is known by. 1: it is one;
- * 0: it is not. -EAGAIN: the system has to be asked, and `may_wait`
- * is false. -EINPROGRESS: too many wait for its answers already.
+ * An answer is known by the client's serial number. 1: it is one; 0: it is not.
+ * -EAGAIN: the system has to be asked, and `may_wait` is false. -EINPROGRESS: too many
+ * wait for its answers already.
  */
 int nfsd_hosts_match(struct nfsd_hosts *hosts, const struct nfsd_client *client,
                      const struct in6_addr *address, bool may_wait);

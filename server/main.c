@@ -1,11 +1,14 @@
 #include "config.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "server/exports_print.h"
@@ -41,17 +44,41 @@ static void raise_file_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Until a signal says to end. */
-static void wait_for_end(struct nfsd_server *server, const sigset_t *set)
+/* The next signal; 0: none came for a while, though there is something to be done. */
+static int next_signal(const sigset_t *set, bool is_busy)
 {
+	const struct timespec pause = { .tv_nsec = 20000000 };
 	int signal;
 
+	do
+		signal = is_busy ? sigtimedwait(set, NULL, &pause)
+		                 : sigwaitinfo(set, NULL);
+	while (signal < 0 && errno == EINTR);
+	return signal < 0 ? 0 : signal;
+}
+
+/* Until a signal says to end. */
+static void wait_for_end(struct nfsd_server *server, bool has_file,
+                         const sigset_t *set)
+{
+	bool is_busy = false;
+
 	for (;;) {
-		if (sigwait(set, &signal) != 0)
+		switch (next_signal(set, is_busy)) {
+		case SIGUSR1:
+			nfsd_server_log_statistics(server);
+			break;
+		case SIGHUP:
+			if (!has_file)
+				return;
+			nfsd_server_reload(server);
+			break;
+		case 0:
+			break;
+		default:
 			return;
-		if (signal != SIGUSR1)
-			return;
-		nfsd_server_log_statistics(server);
+		}
+		is_busy = !nfsd_server_reload_step(server);
 	}
 }
 
@@ -70,7 +97,7 @@ static int serve(const struct nfsd_options *options)
 	if (err == 0)
 		err = nfsd_server_start(server, why, sizeof(why));
 	if (err == 0) {
-		wait_for_end(server, &set);
+		wait_for_end(server, options->exports != NULL, &set);
 		nfsd_log(&log, LOG_INFO, "ending");
 	} else {
 		nfsd_log(&log, LOG_ERR, "%s", why);

@@ -18,17 +18,17 @@
 #include "server/status.h"
 
 struct nfsd_mount {
-	const struct nfsd_exports *exports;
+	struct nfsd_serving *serving;
 	struct nfsd_mount_table *table;
 };
 
-struct nfsd_mount *nfsd_mount_new(struct nfsd_exports *exports)
+struct nfsd_mount *nfsd_mount_new(struct nfsd_serving *serving)
 {
 	struct nfsd_mount *mount = malloc(sizeof(*mount));
 
 	if (mount == NULL)
 		return NULL;
-	mount->exports = exports;
+	mount->serving = serving;
 	mount->table = nfsd_mount_table_new();
 	if (mount->table == NULL) {
 		free(mount);
@@ -108,9 +108,10 @@ static int walk(const struct nfsd_export *export, bool may_wait,
 	return err;
 }
 
-/* Make `path` clean, and find the handle of what it names. */
-static int find(const struct nfsd_mount *mount, const struct orpc_call *call,
-                char *path, unsigned char handle[NFSD_HANDLE_BYTES])
+/* The handle of what the clean `path` names. */
+static int find(const struct nfsd_exports *exports,
+                const struct orpc_call *call, const char *path,
+                unsigned char handle[NFSD_HANDLE_BYTES])
 {
 	const struct nfsd_point *point;
 	const struct nfsd_grant *grant;
@@ -118,14 +119,11 @@ static int find(const struct nfsd_mount *mount, const struct orpc_call *call,
 	struct ovl_id id;
 	int err;
 
-	err = nfsd_path_clean(path);
-	if (err != 0)
-		return err;
-	point = nfsd_exports_by_path(mount->exports, path, &below);
+	point = nfsd_exports_by_path(exports, path, &below);
 	if (point == NULL)
 		return -ENOENT;
-	err = nfsd_exports_admit(mount->exports, point, call->peer,
-	                         call->may_wait, &grant);
+	err = nfsd_exports_admit(exports, point, call->peer, call->may_wait,
+	                         &grant);
 	if (err == 0)
 		err = walk(grant->export, call->may_wait, below, &id);
 	if (err == 0)
@@ -163,12 +161,18 @@ static enum orpc_status mnt(struct orpc_call *call, void *arg)
 	char host[INET6_ADDRSTRLEN];
 	struct nfsd_mount *mount = arg;
 	dirpath path = NULL;
+	unsigned entry;
 	bool_t ok;
 	int err;
 
 	if (!xdr_dirpath(&call->args, &path))
 		return ORPC_GARBAGE_ARGS;
-	err = find(mount, call, path, handle);
+	err = nfsd_path_clean(path);
+	if (err == 0) {
+		err = find(nfsd_serving_begin(mount->serving, &entry), call,
+		           path, handle);
+		nfsd_serving_end(mount->serving, entry);
+	}
 	if (err == 0) {
 		host_name(call->peer, host, sizeof(host));
 		nfsd_mount_table_add(mount->table, host, path);
@@ -278,21 +282,20 @@ static bool put_groups(XDR *xdr, const struct nfsd_point *point)
 	return ok && xdr_bool(xdr, &no);
 }
 
-static enum orpc_status export_list(struct orpc_call *call, void *arg)
+static enum orpc_status list_exports(struct orpc_call *call,
+                                     const struct nfsd_exports *exports)
 {
-	const struct nfsd_mount *mount = arg;
-	const size_t count = nfsd_exports_npoints(mount->exports);
+	const size_t count = nfsd_exports_npoints(exports);
 	bool_t yes = TRUE, no = FALSE;
 	XDR *xdr = &call->results;
 	size_t bytes = 4;
 
 	for (size_t i = 0; i < count; i++)
-		bytes += export_bytes(nfsd_exports_point(mount->exports, i));
+		bytes += export_bytes(nfsd_exports_point(exports, i));
 	if (orpc_call_reserve(call, bytes) != 0)
 		return ORPC_SYSTEM_ERR;
 	for (size_t i = 0; i < count; i++) {
-		const struct nfsd_point *point =
-			nfsd_exports_point(mount->exports, i);
+		const struct nfsd_point *point = nfsd_exports_point(exports, i);
 		dirpath path = point->path;
 
 		if (!xdr_bool(xdr, &yes) || !xdr_dirpath(xdr, &path) ||
@@ -300,6 +303,17 @@ static enum orpc_status export_list(struct orpc_call *call, void *arg)
 			return ORPC_SYSTEM_ERR;
 	}
 	return xdr_bool(xdr, &no) ? ORPC_DONE : ORPC_SYSTEM_ERR;
+}
+
+static enum orpc_status export_list(struct orpc_call *call, void *arg)
+{
+	struct nfsd_mount *mount = arg;
+	enum orpc_status status;
+	unsigned entry;
+
+	status = list_exports(call, nfsd_serving_begin(mount->serving, &entry));
+	nfsd_serving_end(mount->serving, entry);
+	return status;
 }
 
 /* Both versions; version 1 has an EXPORTALL, which is EXPORT. */

@@ -10,12 +10,12 @@
 #define VENEER_SERVER_MOUNT_H
 
 #include "rpc/orpc.h"
-#include "server/export.h"
+#include "server/serving.h"
 
 struct nfsd_mount;
 
-/* `exports` is borrowed. NULL: no memory. */
-struct nfsd_mount *nfsd_mount_new(struct nfsd_exports *exports);
+/* `serving` is borrowed. NULL: no memory. */
+struct nfsd_mount *nfsd_mount_new(struct nfsd_serving *serving);
 void nfsd_mount_free(struct nfsd_mount *mount); /* NULL is fine */
 
 /* `mount` is borrowed for as long as the program is served. */

@@ -102,7 +102,8 @@ static enum orpc_status answer(struct nfs3_request *request,
 	return kind_of(status);
 }
 
-static enum orpc_status dispatch(struct orpc_call *call, void *exports)
+static enum orpc_status run(struct orpc_call *call,
+                            const struct nfsd_exports *exports)
 {
 	const struct operation *operation = &operations[call->proc];
 	struct nfs3_request request;
@@ -135,10 +136,20 @@ static enum orpc_status dispatch(struct orpc_call *call, void *exports)
 	return status;
 }
 
-static enum orpc_status null(struct orpc_call *call, void *exports)
+static enum orpc_status dispatch(struct orpc_call *call, void *serving)
+{
+	enum orpc_status status;
+	unsigned entry;
+
+	status = run(call, nfsd_serving_begin(serving, &entry));
+	nfsd_serving_end(serving, entry);
+	return status;
+}
+
+static enum orpc_status null(struct orpc_call *call, void *serving)
 {
 	(void)call;
-	(void)exports;
+	(void)serving;
 	return ORPC_DONE;
 }
 
@@ -172,13 +183,13 @@ static const struct orpc_version versions[] = {
 	{ NFS_V3, procs, sizeof(procs) / sizeof(procs[0]) },
 };
 
-struct orpc_program nfsd_nfs3_program(struct nfsd_exports *exports)
+struct orpc_program nfsd_nfs3_program(struct nfsd_serving *serving)
 {
 	return (struct orpc_program){
 		.prog = NFS_PROGRAM,
 		.name = "NFS",
 		.versions = versions,
 		.nversions = sizeof(versions) / sizeof(versions[0]),
-		.arg = exports,
+		.arg = serving,
 	};
 }

@@ -5,9 +5,9 @@
 #define VENEER_SERVER_NFS3_H
 
 #include "rpc/orpc.h"
-#include "server/export.h"
+#include "server/serving.h"
 
-/* `exports` is borrowed for as long as the program is served. */
-struct orpc_program nfsd_nfs3_program(struct nfsd_exports *exports);
+/* `serving` is borrowed for as long as the program is served. */
+struct orpc_program nfsd_nfs3_program(struct nfsd_serving *serving);
 
 #endif

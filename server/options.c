@@ -257,11 +257,6 @@ static int read_exports(struct nfsd_options *options, char *why, size_t size)
 	                             size);
 	if (err == -ENOMEM)
 		return err;
-	if (err == 0 && options->file.count == 0) {
-		snprintf(why, size, "%s: nothing is exported",
-		         options->exports);
-		err = -EINVAL;
-	}
 	return err != 0 ? -EINVAL : 0;
 }
 

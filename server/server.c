@@ -14,11 +14,11 @@
 
 #include "rpc/orpc.h"
 #include "rpc/rpcbind.h"
-#include "server/export.h"
 #include "server/exports_open.h"
 #include "server/mount.h"
 #include "server/memory.h"
 #include "server/nfs3.h"
+#include "server/reload.h"
 #include "server/stats.h"
 
 /* How long clients have at the end to take their replies. */
@@ -52,7 +52,8 @@ struct nfsd_server {
 	size_t nentries;
 	struct nfsd_exports_entry single;
 	struct nfsd_hosts *hosts;
-	struct nfsd_exports *exports;
+	struct nfsd_serving *serving;
+	struct nfsd_reload reload;
 	struct nfsd_mount *mount;
 	struct orpc_program programs[NPROGRAMS];
 	struct orpc_server *rpc;
@@ -134,15 +135,22 @@ static unsigned max_files(const struct nfsd_server *server)
 
 static int open_exports(struct nfsd_server *server, char *why, size_t size)
 {
-	const struct nfsd_exports_limits limits = {
-		.max_entries = server->options->max_entries,
-		.max_files = max_files(server),
-		.max_memory = server->memory.cache,
-		.accept_changed_lower = server->options->accept_changed_lower,
+	server->reload = (struct nfsd_reload){
+		.path = server->options->exports,
+		.serving = server->serving,
+		.hosts = server->hosts,
+		.limits = {
+			.max_entries = server->options->max_entries,
+			.max_files = max_files(server),
+			.max_memory = server->memory.cache,
+			.accept_changed_lower =
+				server->options->accept_changed_lower,
+		},
+		.log = server->log,
 	};
-
-	return nfsd_exports_open(server->exports, server->entries,
-	                         server->nentries, &limits, server->log, why,
+	return nfsd_exports_open(nfsd_serving_exports(server->serving),
+	                         server->entries, server->nentries, NULL,
+	                         &server->reload.limits, server->log, NULL, why,
 	                         size);
 }
 
@@ -164,6 +172,19 @@ static void choose_entries(struct nfsd_server *server)
 	server->nentries = 1;
 }
 
+/* Of exports that are yet to be filled in. */
+static int make_serving(struct nfsd_server *server)
+{
+	struct nfsd_exports *exports = nfsd_exports_new(server->hosts);
+
+	if (exports == NULL)
+		return -ENOMEM;
+	server->serving = nfsd_serving_new(exports);
+	if (server->serving == NULL)
+		nfsd_exports_free(exports);
+	return server->serving == NULL ? -ENOMEM : 0;
+}
+
 static int make_programs(struct nfsd_server *server)
 {
 	const struct nfsd_options *options = server->options;
@@ -181,13 +202,12 @@ static int make_programs(struct nfsd_server *server)
 	server->hosts = nfsd_hosts_new(server->log);
 	if (server->hosts == NULL)
 		return -ENOMEM;
-	server->exports = nfsd_exports_new(server->hosts);
-	if (server->exports == NULL)
+	if (make_serving(server) != 0)
 		return -ENOMEM;
-	server->mount = nfsd_mount_new(server->exports);
+	server->mount = nfsd_mount_new(server->serving);
 	if (server->mount == NULL)
 		return -ENOMEM;
-	server->programs[PROGRAM_NFS] = nfsd_nfs3_program(server->exports);
+	server->programs[PROGRAM_NFS] = nfsd_nfs3_program(server->serving);
 	server->programs[PROGRAM_MOUNT] = nfsd_mount_program(server->mount);
 	return orpc_server_new(&config, server->programs, NPROGRAMS,
 	                       &server->rpc);
@@ -197,7 +217,7 @@ static struct nfsd_stats_source stats_source(const struct nfsd_server *server)
 {
 	return (struct nfsd_stats_source){ .log = server->log,
 		                           .rpc = server->rpc,
-		                           .exports = server->exports };
+		                           .serving = server->serving };
 }
 
 /* No layer is written to but through its export, the lower ones not at all. */
@@ -317,6 +337,8 @@ static int register_programs(struct nfsd_server *server, char *why, size_t size)
 
 static void log_ready(const struct nfsd_server *server)
 {
+	const struct nfsd_exports *exports =
+		nfsd_serving_exports(server->serving);
 	char addresses[NFSD_MAX_ADDRESSES * 48] = "";
 	size_t len = 0;
 
@@ -326,10 +348,10 @@ static void log_ready(const struct nfsd_server *server)
 		                        sizeof(addresses) - len, "%s%s",
 		                        i == 0 ? "" : ", ",
 		                        server->addresses[i]);
-	for (size_t i = 0; i < nfsd_exports_npoints(server->exports); i++)
+	for (size_t i = 0; i < nfsd_exports_npoints(exports); i++)
 		nfsd_log(server->log, LOG_NOTICE, "serving %s on %s port %u",
-		         nfsd_exports_point(server->exports, i)->path,
-		         addresses, server->port);
+		         nfsd_exports_point(exports, i)->path, addresses,
+		         server->port);
 }
 
 int nfsd_server_start(struct nfsd_server *server, char *why, size_t size)
@@ -368,11 +390,24 @@ void nfsd_server_log_statistics(struct nfsd_server *server)
 	nfsd_stats_log(&source);
 }
 
+void nfsd_server_reload(struct nfsd_server *server)
+{
+	nfsd_reload_begin(&server->reload);
+}
+
+bool nfsd_server_reload_step(struct nfsd_server *server)
+{
+	return nfsd_reload_step(&server->reload);
+}
+
 /* Calls in flight are finished, but for those that would take long. */
 static void stop(struct nfsd_server *server)
 {
-	for (size_t i = 0; i < nfsd_exports_count(server->exports); i++)
-		ovl_wind_up(nfsd_exports_get(server->exports, i)->fs);
+	const struct nfsd_exports *exports =
+		nfsd_serving_exports(server->serving);
+
+	for (size_t i = 0; i < nfsd_exports_count(exports); i++)
+		ovl_wind_up(nfsd_exports_get(exports, i)->fs);
 	orpc_server_stop(server->rpc, STOP_TIMEOUT_MS);
 }
 
@@ -387,7 +422,8 @@ void nfsd_server_free(struct nfsd_server *server)
 	nfsd_stats_free(server->stats);
 	orpc_server_free(server->rpc);
 	nfsd_mount_free(server->mount);
-	nfsd_exports_free(server->exports);
+	nfsd_serving_free(server->serving);
+	nfsd_reload_release(&server->reload);
 	nfsd_hosts_free(server->hosts);
 	free(server);
 }

@@ -8,6 +8,7 @@
 #ifndef VENEER_SERVER_SERVER_H
 #define VENEER_SERVER_SERVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -42,5 +43,12 @@ void nfsd_server_free(struct nfsd_server *server);
 
 /* Log a few lines of statistics. */
 void nfsd_server_log_statistics(struct nfsd_server *server);
+
+/*
+ * Read the file of exports again (reload.h), where the options have one. What that
+ * takes is done step by step: true: it is done; false: to be asked again in a while.
+ */
+void nfsd_server_reload(struct nfsd_server *server);
+bool nfsd_server_reload_step(struct nfsd_server *server);
 
 #endif

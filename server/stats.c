@@ -157,18 +157,16 @@ void nfsd_stats_print_log(const struct nfsd_log *log,
 
 /* ---- as they are now ------------------------------------------------------ */
 
-/* Of all exports, to be freed; NULL: no memory, or none. */
-static struct nfsd_export_stats *collect(const struct nfsd_stats_source *source,
-                                         struct orpc_stats *rpc, size_t *count)
+/* Of these exports, to be freed; NULL: no memory, or none. */
+static struct nfsd_export_stats *collect(const struct nfsd_exports *exports,
+                                         size_t *count)
 {
-	size_t n = nfsd_exports_count(source->exports);
+	size_t n = nfsd_exports_count(exports);
 	struct nfsd_export_stats *stats = calloc(n + 1, sizeof(*stats));
 
-	orpc_server_stats(source->rpc, rpc);
 	*count = stats != NULL ? n : 0;
 	for (size_t i = 0; i < *count; i++) {
-		const struct nfsd_export *export =
-			nfsd_exports_get(source->exports, i);
+		const struct nfsd_export *export = nfsd_exports_get(exports, i);
 
 		stats[i].path = export->point->path;
 		ovl_stats(export->fs, &stats[i].fs);
@@ -176,31 +174,39 @@ static struct nfsd_export_stats *collect(const struct nfsd_stats_source *source,
 	return stats;
 }
 
+/* Print them as they are now: to the file `to`, or, where that is NULL, the log. */
+static void print_now(const struct nfsd_stats_source *source, FILE *to)
+{
+	struct nfsd_export_stats *exports;
+	struct orpc_stats rpc;
+	unsigned entry;
+	size_t n;
+
+	orpc_server_stats(source->rpc, &rpc);
+	exports = collect(nfsd_serving_begin(source->serving, &entry), &n);
+	if (to != NULL)
+		nfsd_stats_print(to, &rpc, exports, n);
+	else
+		nfsd_stats_print_log(source->log, &rpc, exports, n);
+	nfsd_serving_end(source->serving, entry);
+	free(exports);
+}
+
 void nfsd_stats_log(const struct nfsd_stats_source *source)
 {
-	struct orpc_stats rpc;
-	size_t n;
-	struct nfsd_export_stats *exports = collect(source, &rpc, &n);
-
-	nfsd_stats_print_log(source->log, &rpc, exports, n);
-	free(exports);
+	print_now(source, NULL);
 }
 
 /* The text of the file, to be freed; NULL: no memory. */
 static char *make_text(const struct nfsd_stats_source *source, size_t *len)
 {
-	struct nfsd_export_stats *exports;
-	struct orpc_stats rpc;
 	char *text = NULL;
 	FILE *to = open_memstream(&text, len);
-	size_t n;
 	bool failed;
 
 	if (to == NULL)
 		return NULL;
-	exports = collect(source, &rpc, &n);
-	nfsd_stats_print(to, &rpc, exports, n);
-	free(exports);
+	print_now(source, to);
 	failed = ferror(to) != 0;
 	if (fclose(to) != 0 || failed) {
 		free(text);

@@ -18,8 +18,8 @@
 
 #include "overlay/overlay.h"
 #include "rpc/orpc.h"
-#include "server/export.h"
 #include "server/log.h"
+#include "server/serving.h"
 
 /* Of one export. */
 struct nfsd_export_stats {
@@ -38,7 +38,7 @@ void nfsd_stats_print_log(const struct nfsd_log *log,
 struct nfsd_stats_source {
 	const struct nfsd_log *log;
 	struct orpc_server *rpc;
-	const struct nfsd_exports *exports;
+	struct nfsd_serving *serving;
 };
 
 /* Log them as they are now. */

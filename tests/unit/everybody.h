@@ -14,7 +14,7 @@ static inline int add_for_everybody(struct nfsd_exports *exports,
 	const struct nfsd_client anybody = { .kind = NFSD_CLIENT_ANYBODY,
 		                             .text = "*" };
 	const struct nfsd_export *export;
-	int err = nfsd_exports_add(exports, path, fs, &export);
+	int err = nfsd_exports_add(exports, path, NULL, fs, &export);
 
 	return err != 0 ? err
 	                : nfsd_exports_allow(exports, export, &anybody, access);

@@ -187,8 +187,8 @@ static void allow(struct ovl *fs, const char *text,
 
 	export = nfsd_exports_by_id(exports, fs->id);
 	if (export == NULL)
-		ck_assert_int_eq(nfsd_exports_add(exports, "/x", fs, &export),
-		                 0);
+		ck_assert_int_eq(
+			nfsd_exports_add(exports, "/x", NULL, fs, &export), 0);
 	ck_assert_int_eq(nfsd_client_parse(&client, text, why, sizeof(why)), 0);
 	ck_assert_int_eq(nfsd_exports_allow(exports, export, &client, access),
 	                 0);
