@@ -34,6 +34,7 @@ struct ovl {
 	bool read_only;
 	bool whiteouts_by_attribute; /* whiteout.h */
 	struct ovl_stack *stack;
+	bool shares_stack;             /* that it was opened over */
 	struct ovl_layer upper;        /* where there is one */
 	struct ovl_workdir *workdir;   /* likewise */
 	struct ovl_standins *standins; /* where that has overrides; or NULL */

@@ -30,8 +30,10 @@
 struct opening {
 	const struct ovl_config *config;
 	struct ovl *fs;
-	struct ovl_layer *lowers; /* top first */
-	size_t nlowers;           /* of which are open */
+	struct ovl_layer *lowers;      /* its own, top first */
+	size_t nlowers;                /* of which are open */
+	const struct ovl_layer *below; /* the same, or the base's */
+	size_t nbelow;
 	char *statedir;
 	struct ovl_writer
 		*writer; /* of rows; NULL: there is no file for them */
@@ -65,6 +67,8 @@ static int open_layers(struct opening *o)
 			return say(o, err, "lowerdir",
 			           config->lowerdirs[o->nlowers]);
 	}
+	o->below = config->base ? config->base->stack->layers : o->lowers;
+	o->nbelow = config->base ? config->base->stack->nlayers : o->nlowers;
 	if (!config->upperdir)
 		return 0;
 	err = ovl_layer_init(&o->fs->upper, config->upperdir,
@@ -73,7 +77,7 @@ static int open_layers(struct opening *o)
 		return say(o, err, "upperdir", config->upperdir);
 	o->fs->upper.number = OVL_LAYER_UPPER;
 	/* They would hide nothing: ordinary names. */
-	o->fs->upper.wh_names = config->nlowerdirs > 0;
+	o->fs->upper.wh_names = o->nbelow > 0;
 	o->fs->has_upper = true;
 	return 0;
 }
@@ -105,17 +109,17 @@ static int check_together(struct opening *o, struct ovl_place *places, size_t n,
 static int check_places(struct opening *o, int work, int state, bool is_there)
 {
 	const struct ovl_config *config = o->config;
-	struct ovl_place *places = calloc(o->nlowers + 3, sizeof(*places));
+	struct ovl_place *places = calloc(o->nbelow + 3, sizeof(*places));
 	struct ovl_place *upper = NULL;
 	size_t n = 0;
 	int err;
 
 	if (!places)
 		return -ENOMEM;
-	for (; n < o->nlowers; n++)
+	for (; n < o->nbelow; n++)
 		places[n] = (struct ovl_place){ .what = "lowerdir",
-			                        .path = o->lowers[n].path,
-			                        .fd = o->lowers[n].root };
+			                        .path = o->below[n].path,
+			                        .fd = o->below[n].root };
 	if (o->fs->has_upper) {
 		upper = &places[n];
 		places[n++] = (struct ovl_place){ .what = "upperdir",
@@ -198,8 +202,12 @@ static int check_all(struct opening *o)
 	if (!err) {
 		strict = o->fs->has_upper && !o->fs->state.changed &&
 		         !config->accept_changed_lower;
-		err = ovl_state_number(&o->fs->state, o->lowers, o->nlowers,
-		                       strict, o->why, o->size);
+		err = config->base ? ovl_state_share(&o->fs->state,
+		                                     &config->base->state,
+		                                     strict, o->why, o->size)
+		                   : ovl_state_number(&o->fs->state, o->lowers,
+		                                      o->nlowers, strict,
+		                                      o->why, o->size);
 	}
 	if (work >= 0)
 		close(work);
@@ -358,6 +366,27 @@ static const struct ovl_walk_ways walk_ways = {
 	.identify = walk_identify,
 };
 
+static int make_stack(struct opening *o, const struct ovl_config *config)
+{
+	struct ovl *fs = o->fs;
+	int err;
+
+	if (config->base) {
+		fs->stack = ovl_stack_ref(config->base->stack);
+		fs->shares_stack = true;
+		return 0;
+	}
+	for (size_t i = 0; i < o->nlowers; i++)
+		ovl_layer_isolate(&o->lowers[i]);
+	err = ovl_stack_new(o->lowers, o->nlowers, config, o->writer,
+	                    fs->state.cookie_key, &fs->stack);
+	if (err)
+		return err;
+	o->lowers = NULL;
+	o->nlowers = 0;
+	return 0;
+}
+
 static int make_trees(struct opening *o)
 {
 	struct ovl_config config = *o->config;
@@ -369,16 +398,9 @@ static int make_trees(struct opening *o)
 		config.max_files = (config.max_files + 1) / 2;
 		config.max_memory = (config.max_memory + 1) / 2;
 	}
-	for (size_t i = 0; i < o->nlowers; i++)
-		ovl_layer_isolate(&o->lowers[i]);
-	err = ovl_stack_new(o->lowers, o->nlowers, &config, o->writer,
-	                    fs->state.cookie_key, &fs->stack);
-	if (err)
+	err = make_stack(o, &config);
+	if (err || !fs->has_upper)
 		return err;
-	o->lowers = NULL;
-	o->nlowers = 0;
-	if (!fs->has_upper)
-		return 0;
 	err = ovl_tree_init(&fs->tree, &fs->upper, true, &config, o->writer,
 	                    fs->stack->cookie_key, ovl_flush_heard, fs);
 	if (err)
@@ -400,6 +422,10 @@ static int check_config(struct opening *o)
 {
 	const struct ovl_config *config = o->config;
 
+	if (config->base && (config->nlowerdirs || !config->upperdir)) {
+		snprintf(o->why, o->size, "over a base: an upperdir alone");
+		return -EINVAL;
+	}
 	if (!config->nlowerdirs && !config->upperdir) {
 		snprintf(o->why, o->size, "neither lowerdir nor upperdir");
 		return -EINVAL;
@@ -553,13 +579,16 @@ void ovl_stats(struct ovl *fs, struct ovl_stats *stats)
 {
 	struct ovl_tree *lower = &fs->stack->tree, *upper = &fs->tree;
 
-	stats->entries = atomic_load(&lower->weight);
-	stats->cache_bytes = atomic_load(&lower->bytes);
-	stats->places = ovl_map_count(lower->map);
-	stats->place_bytes = ovl_map_bytes(lower->map);
-	stats->place_file_bytes = ovl_map_file_bytes(lower->map);
-	stats->files = ovl_fdcache_count(lower->fds);
-	stats->walks = ovl_walk_count(&fs->stack->walk);
+	*stats = (struct ovl_stats){ 0 };
+	if (!fs->shares_stack) {
+		stats->entries = atomic_load(&lower->weight);
+		stats->cache_bytes = atomic_load(&lower->bytes);
+		stats->places = ovl_map_count(lower->map);
+		stats->place_bytes = ovl_map_bytes(lower->map);
+		stats->place_file_bytes = ovl_map_file_bytes(lower->map);
+		stats->files = ovl_fdcache_count(lower->fds);
+		stats->walks = ovl_walk_count(&fs->stack->walk);
+	}
 	if (fs->has_upper) {
 		stats->entries += atomic_load(&upper->weight);
 		stats->cache_bytes += atomic_load(&upper->bytes);
@@ -567,6 +596,9 @@ void ovl_stats(struct ovl *fs, struct ovl_stats *stats)
 		stats->place_bytes += ovl_map_bytes(upper->map);
 		stats->files += ovl_fdcache_count(upper->fds);
 		stats->walks += ovl_walk_count(&fs->walk);
+		if (fs->shares_stack)
+			stats->place_file_bytes =
+				ovl_map_file_bytes(upper->map);
 	}
 	stats->copyups = atomic_load(&fs->copyups);
 	stats->copied_bytes = atomic_load(&fs->copied_bytes);

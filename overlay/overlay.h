@@ -72,7 +72,13 @@ enum ovl_redirect {
 #define OVL_KEY_BYTES 16
 
 struct ovl_config {
-	const char *const *lowerdirs; /* top first */
+	/*
+	 * An open overlay whose lower layers these are to be, too, with all that is
+	 * in memory of them; NULL: it has its own. What both say of redirects and
+	 * metacopies has to be the same. It may be closed before.
+	 */
+	const struct ovl *base;
+	const char *const *lowerdirs; /* top first; of a base: none */
 	size_t nlowerdirs;
 	size_t ndatadirs;     /* the last of them, that have data alone */
 	const char *upperdir; /* NULL: read-only */
@@ -109,7 +115,8 @@ struct ovl_config {
  * and nothing on disk has been touched. -ENOENT, -ENOTDIR, -EACCES: a layer;
  * -EINVAL: layers that overlap, upper and work on two filesystems, no layer at
  * all; -EBUSY: upper or work in use; -ESTALE: a lower layer is missing or
- * another than the register says; -ENOTSUP: a filesystem without what is needed.
+ * another than the register says, or has another number there than in the base's;
+ * -ENOTSUP: a filesystem without what is needed.
  */
 int ovl_open(const struct ovl_config *config, struct ovl **fs, char *why,
              size_t size);
@@ -345,6 +352,7 @@ struct ovl_stats {
 	uint64_t place_file_bytes; /* on disk that places take */
 };
 
+/* What is lower counts with the base alone, where there is one. */
 void ovl_stats(struct ovl *fs, struct ovl_stats *stats);
 
 #endif

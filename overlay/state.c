@@ -463,3 +463,76 @@ int ovl_state_number(struct ovl_state *state, struct ovl_layer *layers,
 	free(job.seen);
 	return err;
 }
+
+/* ---- sharing ------------------------------------------------------------ */
+
+static bool are_same(const struct ovl_state_layer *a,
+                     const struct ovl_state_layer *b)
+{
+	return a->ino == b->ino && a->generation == b->generation &&
+	       a->kind == b->kind &&
+	       (a->birth == b->birth || !a->birth || !b->birth);
+}
+
+/* 0: what has been seen there is where it was. */
+static int check_shared(const struct ovl_state *state,
+                        const struct ovl_state *base, bool strict, char *why,
+                        size_t size)
+{
+	for (size_t i = 0; i < state->nlayers; i++) {
+		const struct ovl_state_layer *old = &state->layers[i];
+
+		if (i >= base->nlayers || !are_same(old, &base->layers[i])) {
+			snprintf(why, size,
+			         "lower layer %zu of the upper is not the one "
+			         "that the others share",
+			         i + 1);
+			return -ESTALE;
+		}
+		if (strict && old->height &&
+		    old->height != base->layers[i].height) {
+			snprintf(why, size,
+			         "the lower layer that was number %u from the "
+			         "bottom when the upper was last used is not "
+			         "there",
+			         old->height);
+			return -ESTALE;
+		}
+	}
+	return 0;
+}
+
+static bool shares_all(const struct ovl_state *state,
+                       const struct ovl_state *base)
+{
+	if (state->nlayers != base->nlayers ||
+	    memcmp(state->cookie_key, base->cookie_key, OVL_KEY_BYTES))
+		return false;
+	for (size_t i = 0; i < state->nlayers; i++)
+		if (state->layers[i].height != base->layers[i].height)
+			return false;
+	return true;
+}
+
+int ovl_state_share(struct ovl_state *state, const struct ovl_state *base,
+                    bool strict, char *why, size_t size)
+{
+	struct ovl_state_layer *layers;
+	int err = check_shared(state, base, strict, why, size);
+
+	if (err || shares_all(state, base))
+		return err;
+	layers = calloc(base->nlayers + 1, sizeof(*layers));
+	if (!layers) {
+		snprintf(why, size, "%s", strerror(ENOMEM));
+		return -ENOMEM;
+	}
+	if (base->nlayers)
+		memcpy(layers, base->layers, base->nlayers * sizeof(*layers));
+	free(state->layers);
+	state->layers = layers;
+	state->nlayers = base->nlayers;
+	memcpy(state->cookie_key, base->cookie_key, OVL_KEY_BYTES);
+	state->changed = true;
+	return 0;
+}

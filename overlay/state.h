@@ -56,4 +56,12 @@ void ovl_state_release(struct ovl_state *state);
 int ovl_state_number(struct ovl_state *state, struct ovl_layer *layers,
                      size_t n, bool strict, char *why, size_t size);
 
+/*
+ * The same for a stack that `base` has numbered: its register and its key of cookies
+ * from now on. What the old register has must have the same numbers there (-ESTALE),
+ * and, if `strict`, be its lower end.
+ */
+int ovl_state_share(struct ovl_state *state, const struct ovl_state *base,
+                    bool strict, char *why, size_t size);
+
 #endif
