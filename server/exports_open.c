@@ -8,18 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/*
- * Copy-ups of large files at a time in an overlay, more are only in each other's
- * way; and calls that wait for one. They get few of the pool's threads, so that all
- * else goes on.
- */
-#define MAX_COPIES 8
-#define MAX_WAITING 4
-
-/* What an overlay has at least; with less it would thrash. */
-#define MIN_ENTRIES 100
-#define MIN_FILES 64
-
 struct opening {
 	struct nfsd_exports *exports;
 	const struct nfsd_exports *before;
@@ -28,7 +16,7 @@ struct opening {
 	size_t n;
 	size_t ndeferred;
 	size_t noverlays;
-	const struct nfsd_exports_limits *limits;
+	const struct nfsd_overlay_limits *limits;
 	struct nfsd_log *log;
 	char *why;
 	size_t size;
@@ -70,52 +58,6 @@ static bool is_read_only(const struct opening *o,
 		    !o->entries[i].config.access.read_only)
 			return false;
 	return true;
-}
-
-/* An overlay's part of `all`; no less than `least`, if there is so much. */
-static unsigned share(const struct opening *o, unsigned all, unsigned least)
-{
-	const unsigned part = (unsigned)(all / o->noverlays);
-
-	if (part >= least)
-		return part;
-	return all < least ? all : least;
-}
-
-static int open_overlay(struct opening *o,
-                        const struct nfsd_exports_entry *entry, struct ovl **fs)
-{
-	const struct nfsd_export_config *export = &entry->config;
-	const struct nfsd_exports_limits *limits = o->limits;
-	struct ovl_config config = {
-		.lowerdirs = (const char *const *)export->lowerdirs,
-		.nlowerdirs = export->nlowerdirs,
-		.ndatadirs = export->ndatadirs,
-		.upperdir = export->upperdir,
-		.workdir = export->workdir,
-		.statedir = export->statedir,
-		.read_only = is_read_only(o, entry),
-		.userxattr = export->userxattr,
-		/* Root is nobody's user: what is his stays so. */
-		.has_host_uid = export->access.has_anonuid && geteuid() != 0,
-		.has_host_gid = export->access.has_anongid && geteuid() != 0,
-		.host_uid = export->access.anonuid,
-		.host_gid = export->access.anongid,
-		.accept_changed_lower = limits->accept_changed_lower,
-		.redirect_dir = export->redirect_dir,
-		.metacopy = export->metacopy,
-		.cache = export->cache,
-		.sync = export->sync,
-		.max_entries = share(o, limits->max_entries, MIN_ENTRIES),
-		.max_files = share(o, limits->max_files, MIN_FILES),
-		.max_memory = limits->max_memory / o->noverlays,
-		.max_copies = MAX_COPIES,
-		.max_waiting = MAX_WAITING,
-		.log = nfsd_log_line,
-		.log_arg = o->log,
-	};
-
-	return ovl_open(&config, fs, o->why, o->size);
 }
 
 /* ---- what is open already ----------------------------------------------------- */
@@ -169,6 +111,7 @@ static int add_overlay(struct opening *o,
 {
 	const struct nfsd_export_config *config = &entry->config;
 	const struct nfsd_export *open = find_open(o, entry);
+	struct nfsd_overlay_limits limits;
 	struct ovl *fs;
 	int err;
 
@@ -177,7 +120,9 @@ static int add_overlay(struct opening *o,
 		                         export);
 		return err == 0 ? 0 : fail(o, err, config->path);
 	}
-	err = open_overlay(o, entry, &fs);
+	limits = nfsd_overlay_limits_share(o->limits, o->noverlays);
+	err = nfsd_overlay_open(config, is_read_only(o, entry), NULL, &limits,
+	                        o->log, &fs, o->why, o->size);
 	if (err != 0)
 		return err;
 	err = nfsd_exports_add(o->exports, config->path, config, fs, export);
@@ -238,7 +183,7 @@ static int add_all(struct opening *o)
 int nfsd_exports_open(struct nfsd_exports *exports,
                       const struct nfsd_exports_entry *entries, size_t n,
                       const struct nfsd_exports *before,
-                      const struct nfsd_exports_limits *limits,
+                      const struct nfsd_overlay_limits *limits,
                       struct nfsd_log *log, size_t *ndeferred, char *why,
                       size_t size)
 {

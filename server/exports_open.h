@@ -9,17 +9,10 @@
 #include "server/export.h"
 #include "server/exports_file.h"
 #include "server/log.h"
-
-/* What all overlays may have, together. */
-struct nfsd_exports_limits {
-	unsigned max_entries; /* files and directories in memory */
-	unsigned max_files;   /* open descriptors */
-	size_t max_memory;    /* bytes of caches */
-	bool accept_changed_lower;
-};
+#include "server/overlay_open.h"
 
 /*
- * Open them and fill the table, which is empty. Entries and `log` are borrowed while
+ * Open them and fill the table, which is empty; `limits` are for all, together. Entries and `log` are borrowed while
  * the table is there. `before` (NULL: none) are the exports that are in force: what is
  * the same there is shared; what needs a layer that is in use, by what of them is not
  * the same, is deferred, and counted in `*ndeferred` (borrowed, may be NULL where
@@ -28,7 +21,7 @@ struct nfsd_exports_limits {
 int nfsd_exports_open(struct nfsd_exports *exports,
                       const struct nfsd_exports_entry *entries, size_t n,
                       const struct nfsd_exports *before,
-                      const struct nfsd_exports_limits *limits,
+                      const struct nfsd_overlay_limits *limits,
                       struct nfsd_log *log, size_t *ndeferred, char *why,
                       size_t size);
 

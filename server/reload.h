@@ -22,7 +22,7 @@ struct nfsd_reload {
 	const char *path;
 	struct nfsd_serving *serving;
 	struct nfsd_hosts *hosts;
-	struct nfsd_exports_limits limits;
+	struct nfsd_overlay_limits limits;
 	struct nfsd_log *log;
 
 	/* All zero at first. */
