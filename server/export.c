@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/per_client.h"
+
 /* No id (see chown(2)); whoever calls with it becomes anonymous. */
 #define NO_ID UINT32_MAX
 
@@ -25,6 +27,11 @@ struct nfsd_exports {
 	struct nfsd_export **by_id; /* the same, in that order */
 	struct nfsd_point **points;
 	size_t npoints;
+	struct own_each {
+		struct nfsd_per_client *per_client;
+		const struct nfsd_point *point;
+	} * per_client;
+	size_t nper_client;
 	uint64_t *gone; /* ids of what was exported before */
 	size_t ngone;
 	bool has_deferred;
@@ -37,6 +44,11 @@ struct nfsd_exports *nfsd_exports_new(struct nfsd_hosts *hosts)
 	if (exports != NULL)
 		exports->hosts = hosts;
 	return exports;
+}
+
+struct nfsd_hosts *nfsd_exports_hosts(const struct nfsd_exports *exports)
+{
+	return exports->hosts;
 }
 
 static void point_free(struct nfsd_point *point)
@@ -66,6 +78,9 @@ void nfsd_exports_free(struct nfsd_exports *exports)
 	}
 	for (size_t i = 0; i < exports->npoints; i++)
 		point_free(exports->points[i]);
+	for (size_t i = 0; i < exports->nper_client; i++)
+		nfsd_per_client_unref(exports->per_client[i].per_client);
+	free(exports->per_client);
 	free(exports->exports);
 	free(exports->by_id);
 	free(exports->points);
@@ -218,7 +233,43 @@ int nfsd_exports_allow(struct nfsd_exports *exports,
                        const struct nfsd_access *access)
 {
 	return add_grant(find_point(exports, export->point->path),
-	                 (struct nfsd_grant){ *client, *access, export });
+	                 (struct nfsd_grant){ .client = *client,
+	                                      .access = *access,
+	                                      .export = export });
+}
+
+static int have_per_client(struct nfsd_exports *exports,
+                           struct nfsd_per_client *per_client,
+                           const struct nfsd_point *point)
+{
+	struct own_each *list;
+
+	for (size_t i = 0; i < exports->nper_client; i++)
+		if (exports->per_client[i].per_client == per_client)
+			return 0;
+	list = reallocarray(exports->per_client, exports->nper_client + 1,
+	                    sizeof(*list));
+	if (list == NULL)
+		return -ENOMEM;
+	exports->per_client = list;
+	list[exports->nper_client++] = (struct own_each){ per_client, point };
+	nfsd_per_client_ref(per_client);
+	return 0;
+}
+
+int nfsd_exports_allow_each(struct nfsd_exports *exports, const char *path,
+                            struct nfsd_per_client *per_client,
+                            const struct nfsd_client *client,
+                            const struct nfsd_access *access)
+{
+	struct nfsd_point *point = have_point(exports, path);
+
+	if (point == NULL || have_per_client(exports, per_client, point) != 0)
+		return -ENOMEM;
+	return add_grant(point,
+	                 (struct nfsd_grant){ .client = *client,
+	                                      .access = *access,
+	                                      .per_client = per_client });
 }
 
 int nfsd_exports_defer(struct nfsd_exports *exports, const char *path,
@@ -230,7 +281,8 @@ int nfsd_exports_defer(struct nfsd_exports *exports, const char *path,
 	exports->has_deferred = true;
 	if (point == NULL)
 		return -ENOMEM;
-	return add_grant(point, (struct nfsd_grant){ *client, *access, NULL });
+	return add_grant(point, (struct nfsd_grant){ .client = *client,
+	                                             .access = *access });
 }
 
 static bool was_exported(const struct nfsd_exports *exports, uint64_t id)
@@ -241,28 +293,75 @@ static bool was_exported(const struct nfsd_exports *exports, uint64_t id)
 	return false;
 }
 
+/* Where a table's list of what is gone is in the making. */
+struct following {
+	struct nfsd_exports *exports;
+	int err;
+};
+
+static void follow_id(struct following *following, uint64_t id)
+{
+	struct nfsd_exports *exports = following->exports;
+	uint64_t *gone;
+
+	if (following->err != 0 || nfsd_exports_by_id(exports, id) != NULL ||
+	    was_exported(exports, id))
+		return;
+	gone = reallocarray(exports->gone, exports->ngone + 1, sizeof(*gone));
+	if (gone == NULL) {
+		following->err = -ENOMEM;
+		return;
+	}
+	exports->gone = gone;
+	gone[exports->ngone++] = id;
+}
+
+static void follow_own(void *following, const struct nfsd_export *export)
+{
+	follow_id(following, export->id);
+}
+
 int nfsd_exports_follow(struct nfsd_exports *exports,
                         const struct nfsd_exports *old)
 {
-	const size_t n = old->ngone + old->nexports;
-	uint64_t *gone = reallocarray(exports->gone, exports->ngone + n + 1,
-	                              sizeof(*gone)),
-		 id;
+	struct following following = { .exports = exports };
 
-	if (gone == NULL)
-		return -ENOMEM;
-	exports->gone = gone;
-	for (size_t i = 0; i < n; i++) {
-		id = i < old->ngone ? old->gone[i]
-		                    : old->exports[i - old->ngone]->id;
-		if (nfsd_exports_by_id(exports, id) == NULL &&
-		    !was_exported(exports, id))
-			gone[exports->ngone++] = id;
-	}
-	return 0;
+	for (size_t i = 0; i < old->ngone; i++)
+		follow_id(&following, old->gone[i]);
+	for (size_t i = 0; i < old->nexports; i++)
+		follow_id(&following, old->exports[i]->id);
+	for (size_t i = 0; i < old->nper_client; i++)
+		nfsd_per_client_each(old->per_client[i].per_client, follow_own,
+		                     &following);
+	return following.err;
 }
 
 /* ---- finding ----------------------------------------------------------------- */
+
+size_t nfsd_exports_nper_client(const struct nfsd_exports *exports)
+{
+	return exports->nper_client;
+}
+
+struct nfsd_per_client *
+nfsd_exports_per_client(const struct nfsd_exports *exports, size_t index,
+                        const struct nfsd_point **point)
+{
+	*point = exports->per_client[index].point;
+	return exports->per_client[index].per_client;
+}
+
+const struct nfsd_point *
+nfsd_exports_point_of(const struct nfsd_exports *exports,
+                      const struct nfsd_export *export)
+{
+	if (export->per_client == NULL)
+		return export->point;
+	for (size_t i = 0; i < exports->nper_client; i++)
+		if (exports->per_client[i].per_client == export->per_client)
+			return exports->per_client[i].point;
+	return NULL;
+}
 
 size_t nfsd_exports_count(const struct nfsd_exports *exports)
 {
@@ -286,6 +385,17 @@ const struct nfsd_point *nfsd_exports_point(const struct nfsd_exports *exports,
 	return exports->points[index];
 }
 
+static const struct nfsd_export *find_own(const struct nfsd_exports *exports,
+                                          uint64_t id)
+{
+	const struct nfsd_export *found = NULL;
+
+	for (size_t i = 0; found == NULL && i < exports->nper_client; i++)
+		found = nfsd_per_client_by_id(exports->per_client[i].per_client,
+		                              id);
+	return found;
+}
+
 const struct nfsd_export *nfsd_exports_by_id(const struct nfsd_exports *exports,
                                              uint64_t id)
 {
@@ -301,7 +411,7 @@ const struct nfsd_export *nfsd_exports_by_id(const struct nfsd_exports *exports,
 		else
 			high = mid;
 	}
-	return NULL;
+	return find_own(exports, id);
 }
 
 int nfsd_exports_why_not(const struct nfsd_exports *exports, uint64_t id)
@@ -397,12 +507,46 @@ int nfsd_exports_admit(const struct nfsd_exports *exports,
 			continue;
 		if (one->access.secure && !has_port_of_root(peer))
 			return -EACCES;
-		if (one->export == NULL)
+		if (one->export == NULL && one->per_client == NULL)
 			return -EINPROGRESS;
 		*grant = one;
 		return 0;
 	}
 	return -EACCES;
+}
+
+int nfsd_grant_export(const struct nfsd_grant *grant,
+                      const struct sockaddr *peer, bool may_wait, bool make,
+                      const struct nfsd_export **export)
+{
+	struct in6_addr address;
+
+	*export = grant->export;
+	if (grant->per_client == NULL)
+		return 0;
+	if (!nfsd_client_address(peer, &address))
+		return -EACCES;
+	return nfsd_per_client_find(grant->per_client, &grant->client, &address,
+	                            may_wait, make, export);
+}
+
+int nfsd_exports_open_own(const struct nfsd_exports *exports,
+                          const struct sockaddr *peer, bool may_wait)
+{
+	const struct nfsd_export *export;
+	const struct nfsd_grant *grant;
+	int err = 0;
+
+	for (size_t i = 0; i < exports->nper_client; i++) {
+		err = nfsd_exports_admit(exports, exports->per_client[i].point,
+		                         peer, may_wait, &grant);
+		if (err == 0)
+			err = nfsd_grant_export(grant, peer, may_wait, false,
+			                        &export);
+		if (err == -EAGAIN || err == -EINPROGRESS)
+			return err;
+	}
+	return 0;
 }
 
 /* One id under root_squash. */

@@ -26,13 +26,15 @@
 
 struct nfsd_point;
 struct nfsd_overlay; /* an open one, counted by the tables that have it */
+struct nfsd_per_client;
 
 /* An overlay that is served at a path. */
 struct nfsd_export {
-	const struct nfsd_point *point;
-	struct nfsd_overlay *overlay;
-	struct ovl *fs; /* the overlay's */
-	uint64_t id;    /* in every handle, and the fsid; 56 bits */
+	const struct nfsd_point *point;     /* NULL: one client's alone */
+	struct nfsd_overlay *overlay;       /* likewise */
+	struct nfsd_per_client *per_client; /* that it is of; or NULL */
+	struct ovl *fs;
+	uint64_t id; /* in every handle, and the fsid; 56 bits */
 	const unsigned char *handle_key;
 	const struct nfsd_export_config *config; /* what it was made of */
 };
@@ -41,8 +43,9 @@ struct nfsd_export {
 struct nfsd_grant {
 	struct nfsd_client client;
 	struct nfsd_access access;
-	const struct nfsd_export
-		*export; /* NULL: not now (nfsd_exports_defer) */
+	/* One of them; neither: not now (nfsd_exports_defer). */
+	const struct nfsd_export *export;
+	struct nfsd_per_client *per_client;
 };
 
 /* A path, and who may mount what there. */
@@ -56,6 +59,9 @@ struct nfsd_exports;
 
 /* `hosts` is borrowed; NULL: there are no clients that need a name. */
 struct nfsd_exports *nfsd_exports_new(struct nfsd_hosts *hosts);
+
+/* Borrowed. */
+struct nfsd_hosts *nfsd_exports_hosts(const struct nfsd_exports *exports);
 
 /* Closes the overlays that no other table has. NULL is fine. */
 void nfsd_exports_free(struct nfsd_exports *exports);
@@ -81,6 +87,15 @@ int nfsd_exports_allow(struct nfsd_exports *exports,
                        const struct nfsd_access *access);
 
 /*
+ * Clients are to have an overlay each at that path, of these, which the table has too
+ * from then on. 0 or -ENOMEM.
+ */
+int nfsd_exports_allow_each(struct nfsd_exports *exports, const char *path,
+                            struct nfsd_per_client *per_client,
+                            const struct nfsd_client *client,
+                            const struct nfsd_access *access);
+
+/*
  * Clients are to use at that path what cannot be opened yet: they are told to come
  * again. 0 or -ENOMEM.
  */
@@ -95,7 +110,13 @@ int nfsd_exports_defer(struct nfsd_exports *exports, const char *path,
 int nfsd_exports_follow(struct nfsd_exports *exports,
                         const struct nfsd_exports *old);
 
-/* The overlays. */
+/* The exports of which each client has his own. */
+size_t nfsd_exports_nper_client(const struct nfsd_exports *exports);
+struct nfsd_per_client *
+nfsd_exports_per_client(const struct nfsd_exports *exports, size_t index,
+                        const struct nfsd_point **point);
+
+/* The other overlays. */
 size_t nfsd_exports_count(const struct nfsd_exports *exports);
 const struct nfsd_export *nfsd_exports_get(const struct nfsd_exports *exports,
                                            size_t index);
@@ -104,6 +125,11 @@ const struct nfsd_export *nfsd_exports_get(const struct nfsd_exports *exports,
 size_t nfsd_exports_npoints(const struct nfsd_exports *exports);
 const struct nfsd_point *nfsd_exports_point(const struct nfsd_exports *exports,
                                             size_t index);
+
+/* Where it is served. */
+const struct nfsd_point *
+nfsd_exports_point_of(const struct nfsd_exports *exports,
+                      const struct nfsd_export *export);
 
 /* NULL where there is none. */
 const struct nfsd_export *nfsd_exports_by_id(const struct nfsd_exports *exports,
@@ -133,6 +159,21 @@ int nfsd_exports_admit(const struct nfsd_exports *exports,
                        const struct nfsd_point *point,
                        const struct sockaddr *peer, bool may_wait,
                        const struct nfsd_grant **grant);
+
+/*
+ * What the grant leads this peer to. `make`: he mounts it, and what is his own may be
+ * made. 0, -EACCES: he has no address, or no name; or as nfsd_per_client_find.
+ */
+int nfsd_grant_export(const struct nfsd_grant *grant,
+                      const struct sockaddr *peer, bool may_wait, bool make,
+                      const struct nfsd_export **export);
+
+/*
+ * Open what is this peer's own and is there already: he may have its handles from
+ * before the server was started. 0, -EAGAIN (not if `may_wait`), -EINPROGRESS.
+ */
+int nfsd_exports_open_own(const struct nfsd_exports *exports,
+                          const struct sockaddr *peer, bool may_wait);
 
 /*
  * Who the caller is by this grant: the credential, squashed, and whether he may

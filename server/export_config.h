@@ -75,6 +75,24 @@ int nfsd_export_config_same(const struct nfsd_export_config *a,
                             const struct nfsd_export_config *b, char *why,
                             size_t size);
 
+/* What of a client its paths hold, and those of its lower layers (template.h). */
+unsigned nfsd_export_config_kinds(const struct nfsd_export_config *config);
+unsigned
+nfsd_export_config_lower_kinds(const struct nfsd_export_config *config);
+
+/* 0 or -ENOMEM. */
+int nfsd_export_config_copy(const struct nfsd_export_config *from,
+                            struct nfsd_export_config *to);
+
+/*
+ * The same, with what its paths hold of a client filled in: NULL where they hold
+ * nothing. 0, -ENOMEM, -EACCES: a value that cannot stand in a path.
+ */
+struct nfsd_template_values;
+int nfsd_export_config_fill(const struct nfsd_export_config *from,
+                            const struct nfsd_template_values *values,
+                            struct nfsd_export_config *to);
+
 int nfsd_export_config_finish(struct nfsd_export_config *config, char *why,
                               size_t size);
 

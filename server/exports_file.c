@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/template.h"
+
 /* More is no list of exports. */
 #define MAX_BYTES ((off_t)16 << 20)
 
@@ -251,6 +253,10 @@ static int fill(struct reader *reader, const struct line *line,
 	if (err == 0)
 		err = nfsd_export_config_finish(&entry->config, why,
 		                                sizeof(why));
+	if (err == 0 && entry->client.kind != NFSD_CLIENT_NETWORK &&
+	    nfsd_export_config_kinds(&entry->config) & NFSD_TEMPLATE_NETWORK)
+		return refuse(reader, client->at[0],
+		              "%%n: \"%s\" is no network", client->text);
 	return err == -EINVAL ? refuse(reader, client->at[0], "%s", why) : err;
 }
 

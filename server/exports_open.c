@@ -8,14 +8,19 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/per_client.h"
+
 struct opening {
 	struct nfsd_exports *exports;
 	const struct nfsd_exports *before;
 	const struct nfsd_exports_entry *entries;
-	const struct nfsd_export **exported; /* of each entry; NULL: deferred */
+	/* Of each entry one of them; neither: deferred. */
+	const struct nfsd_export **exported;
+	struct nfsd_per_client **per_client;
 	size_t n;
 	size_t ndeferred;
 	size_t noverlays;
+	struct nfsd_hosts *hosts;
 	const struct nfsd_overlay_limits *limits;
 	struct nfsd_log *log;
 	char *why;
@@ -102,6 +107,26 @@ find_open(const struct opening *o, const struct nfsd_exports_entry *entry)
 	return NULL;
 }
 
+static struct nfsd_per_client *
+find_per_client(const struct opening *o, const struct nfsd_exports_entry *entry)
+{
+	const size_t n = o->before ? nfsd_exports_nper_client(o->before) : 0;
+	const struct nfsd_point *point;
+	char why[64];
+
+	for (size_t i = 0; i < n; i++) {
+		struct nfsd_per_client *each =
+			nfsd_exports_per_client(o->before, i, &point);
+
+		if (nfsd_export_config_same(&entry->config,
+		                            nfsd_per_client_config(each), why,
+		                            sizeof(why)) == 1 &&
+		    nfsd_per_client_read_only(each) == is_read_only(o, entry))
+			return each;
+	}
+	return NULL;
+}
+
 /* ---- all of them ----------------------------------------------------------------- */
 
 /* The same overlay at the entry's path, or a new one. */
@@ -112,6 +137,7 @@ static int add_overlay(struct opening *o,
 	const struct nfsd_export_config *config = &entry->config;
 	const struct nfsd_export *open = find_open(o, entry);
 	struct nfsd_overlay_limits limits;
+	struct nfsd_export_config filled;
 	struct ovl *fs;
 	int err;
 
@@ -120,9 +146,13 @@ static int add_overlay(struct opening *o,
 		                         export);
 		return err == 0 ? 0 : fail(o, err, config->path);
 	}
+	err = nfsd_export_config_fill(config, NULL, &filled);
+	if (err != 0)
+		return fail(o, err, config->path);
 	limits = nfsd_overlay_limits_share(o->limits, o->noverlays);
-	err = nfsd_overlay_open(config, is_read_only(o, entry), NULL, &limits,
+	err = nfsd_overlay_open(&filled, is_read_only(o, entry), NULL, &limits,
 	                        o->log, &fs, o->why, o->size);
+	nfsd_export_config_release(&filled);
 	if (err != 0)
 		return err;
 	err = nfsd_exports_add(o->exports, config->path, config, fs, export);
@@ -130,6 +160,24 @@ static int add_overlay(struct opening *o,
 		ovl_close(fs);
 		return fail(o, err, config->path);
 	}
+	return 0;
+}
+
+/* A reference to it, of the opening. */
+static int open_per_client(struct opening *o, size_t i)
+{
+	const struct nfsd_exports_entry *entry = &o->entries[i];
+	const struct nfsd_overlay_limits limits =
+		nfsd_overlay_limits_share(o->limits, o->noverlays);
+	struct nfsd_per_client *each = find_per_client(o, entry);
+
+	if (each == NULL)
+		return nfsd_per_client_new(&entry->config,
+		                           is_read_only(o, entry), &limits,
+		                           o->hosts, o->log, &o->per_client[i],
+		                           o->why, o->size);
+	nfsd_per_client_ref(each);
+	o->per_client[i] = each;
 	return 0;
 }
 
@@ -141,8 +189,13 @@ static int open_export(struct opening *o, size_t i)
 
 	if (first < i) {
 		o->exported[i] = o->exported[first];
+		o->per_client[i] = o->per_client[first];
+		if (o->per_client[i] != NULL)
+			nfsd_per_client_ref(o->per_client[i]);
 		return 0;
 	}
+	if (nfsd_export_config_kinds(&o->entries[i].config) != 0)
+		return open_per_client(o, i);
 	err = add_overlay(o, &o->entries[i], &o->exported[i]);
 	/* In use, or of the same state: what is in force has it. */
 	if ((err == -EBUSY || err == -EEXIST) && o->before != NULL) {
@@ -158,6 +211,12 @@ static int allow(struct opening *o, size_t i)
 	const struct nfsd_access *access = &entry->config.access;
 	int err;
 
+	if (o->per_client[i] != NULL) {
+		err = nfsd_exports_allow_each(o->exports, entry->config.path,
+		                              o->per_client[i], &entry->client,
+		                              access);
+		return err == 0 ? 0 : fail(o, err, entry->config.path);
+	}
 	err = o->exported[i] != NULL
 	              ? nfsd_exports_allow(o->exports, o->exported[i],
 	                                   &entry->client, access)
@@ -192,6 +251,8 @@ int nfsd_exports_open(struct nfsd_exports *exports,
 		.before = before,
 		.entries = entries,
 		.exported = calloc(n + 1, sizeof(struct nfsd_export *)),
+		.per_client = calloc(n + 1, sizeof(struct nfsd_per_client *)),
+		.hosts = nfsd_exports_hosts(exports),
 		.n = n,
 		.limits = limits,
 		.log = log,
@@ -200,12 +261,16 @@ int nfsd_exports_open(struct nfsd_exports *exports,
 	};
 	int err;
 
-	if (o.exported == NULL) {
+	if (o.exported == NULL || o.per_client == NULL) {
 		snprintf(why, size, "%s", strerror(ENOMEM));
-		return -ENOMEM;
+		err = -ENOMEM;
+	} else {
+		err = add_all(&o);
+		for (size_t i = 0; i < n; i++)
+			nfsd_per_client_unref(o.per_client[i]);
 	}
-	err = add_all(&o);
 	free(o.exported);
+	free(o.per_client);
 	if (err == 0 && before != NULL)
 		*ndeferred = o.ndeferred;
 	return err;

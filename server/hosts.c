@@ -254,3 +254,15 @@ int nfsd_hosts_match(struct nfsd_hosts *hosts, const struct nfsd_client *client,
 	end_asking(hosts);
 	return is_one > 0;
 }
+
+int nfsd_hosts_name(struct nfsd_hosts *hosts, const struct in6_addr *address,
+                    char *name)
+{
+	int has_name;
+
+	if (!begin_asking(hosts))
+		return -EINPROGRESS;
+	has_name = name_of(address, name);
+	end_asking(hosts);
+	return has_name > 0 ? 0 : -EACCES;
+}

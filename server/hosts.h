@@ -29,4 +29,11 @@ void nfsd_hosts_free(struct nfsd_hosts *hosts); /* NULL is fine */
 int nfsd_hosts_match(struct nfsd_hosts *hosts, const struct nfsd_client *client,
                      const struct in6_addr *address, bool may_wait);
 
+/*
+ * The name that the address has, and that has it, into NI_MAXHOST bytes. Blocks, and
+ * nothing is kept. 0, -EACCES: it has none, or nobody can tell; -EINPROGRESS.
+ */
+int nfsd_hosts_name(struct nfsd_hosts *hosts, const struct in6_addr *address,
+                    char *name);
+
 #endif

@@ -113,6 +113,7 @@ static int find(const struct nfsd_exports *exports,
                 const struct orpc_call *call, const char *path,
                 unsigned char handle[NFSD_HANDLE_BYTES])
 {
+	const struct nfsd_export *export;
 	const struct nfsd_point *point;
 	const struct nfsd_grant *grant;
 	const char *below;
@@ -125,9 +126,12 @@ static int find(const struct nfsd_exports *exports,
 	err = nfsd_exports_admit(exports, point, call->peer, call->may_wait,
 	                         &grant);
 	if (err == 0)
-		err = walk(grant->export, call->may_wait, below, &id);
+		err = nfsd_grant_export(grant, call->peer, call->may_wait, true,
+		                        &export);
 	if (err == 0)
-		nfsd_handle_encode(grant->export, id, handle);
+		err = walk(export, call->may_wait, below, &id);
+	if (err == 0)
+		nfsd_handle_encode(export, id, handle);
 	return err;
 }
 

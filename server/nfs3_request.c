@@ -6,22 +6,60 @@
 
 #include "server/handle.h"
 
+/*
+ * The caller may have what he has not mounted since the server was started, or since
+ * its export was closed to be opened with other layers.
+ */
+static int decode(const struct nfs3_request *request, const struct nfsd_fh *fh,
+                  const struct nfsd_export **export, struct ovl_id *id)
+{
+	const struct orpc_call *call = request->call;
+	int err = nfsd_handle_decode(request->exports, fh->bytes, fh->len,
+	                             export, id);
+
+	if ((err == -EBADFD || err == -ESTALE) &&
+	    nfsd_exports_nper_client(request->exports) > 0) {
+		err = nfsd_exports_open_own(request->exports, call->peer,
+		                            call->may_wait);
+		if (err == 0)
+			err = nfsd_handle_decode(request->exports, fh->bytes,
+			                         fh->len, export, id);
+	}
+	return err;
+}
+
+/* What others mount at that path is not his. */
+static int check_own(const struct nfs3_request *request,
+                     const struct nfsd_grant *grant,
+                     const struct nfsd_export *export)
+{
+	const struct orpc_call *call = request->call;
+	const struct nfsd_export *own;
+	int err = nfsd_grant_export(grant, call->peer, call->may_wait, false,
+	                            &own);
+
+	if (err == -EAGAIN || err == -EINPROGRESS)
+		return err;
+	return err != 0 || own != export ? -EACCES : 0;
+}
+
 int nfs3_open(struct nfs3_request *request, const struct nfsd_fh *fh)
 {
 	const struct orpc_call *call = request->call;
 	const struct nfsd_export *export;
+	const struct nfsd_point *point;
 	const struct nfsd_grant *grant;
 	struct ovl_id id;
 	int err;
 
-	err = nfsd_handle_decode(request->exports, fh->bytes, fh->len, &export,
-	                         &id);
+	err = decode(request, fh, &export, &id);
+	if (err != 0)
+		return err;
+	point = nfsd_exports_point_of(request->exports, export);
+	err = nfsd_exports_admit(request->exports, point, call->peer,
+	                         call->may_wait, &grant);
 	if (err == 0)
-		err = nfsd_exports_admit(request->exports, export->point,
-		                         call->peer, call->may_wait, &grant);
-	/* What others mount at that path is not his. */
-	if (err == 0 && grant->export != export)
-		err = -EACCES;
+		err = check_own(request, grant, export);
 	if (err != 0)
 		return err;
 	request->export = export;

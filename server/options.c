@@ -11,6 +11,7 @@
 #include "server/log.h"
 #include "server/memory.h"
 #include "server/number.h"
+#include "server/template.h"
 
 #define DEFAULT_ENTRIES 100000
 
@@ -277,7 +278,13 @@ static int take_path(struct nfsd_options *options, int argc, char **argv,
 		if (err != 0)
 			return err;
 	}
-	return nfsd_export_config_finish(&options->export, why, size);
+	err = nfsd_export_config_finish(&options->export, why, size);
+	if (err == 0 && nfsd_export_config_kinds(&options->export) &
+	                        NFSD_TEMPLATE_NETWORK) {
+		snprintf(why, size, "%%n: everybody is no network");
+		err = -EINVAL;
+	}
+	return err;
 }
 
 int nfsd_options_parse(struct nfsd_options *options, int argc, char **argv,

@@ -18,6 +18,7 @@
 #include "server/mount.h"
 #include "server/memory.h"
 #include "server/nfs3.h"
+#include "server/per_client.h"
 #include "server/reload.h"
 #include "server/stats.h"
 
@@ -400,14 +401,25 @@ bool nfsd_server_reload_step(struct nfsd_server *server)
 	return nfsd_reload_step(&server->reload);
 }
 
+static void wind_up(void *arg, const struct nfsd_export *export)
+{
+	(void)arg;
+	ovl_wind_up(export->fs);
+}
+
 /* Calls in flight are finished, but for those that would take long. */
 static void stop(struct nfsd_server *server)
 {
 	const struct nfsd_exports *exports =
 		nfsd_serving_exports(server->serving);
+	const struct nfsd_point *point;
 
 	for (size_t i = 0; i < nfsd_exports_count(exports); i++)
-		ovl_wind_up(nfsd_exports_get(exports, i)->fs);
+		wind_up(NULL, nfsd_exports_get(exports, i));
+	for (size_t i = 0; i < nfsd_exports_nper_client(exports); i++)
+		nfsd_per_client_each(nfsd_exports_per_client(exports, i,
+		                                             &point),
+		                     wind_up, NULL);
 	orpc_server_stop(server->rpc, STOP_TIMEOUT_MS);
 }
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "rpc/thread.h"
+#include "server/per_client.h"
 
 #define INTERVAL_S 1
 
@@ -161,15 +162,24 @@ void nfsd_stats_print_log(const struct nfsd_log *log,
 static struct nfsd_export_stats *collect(const struct nfsd_exports *exports,
                                          size_t *count)
 {
-	size_t n = nfsd_exports_count(exports);
+	const size_t alone = nfsd_exports_count(exports);
+	const size_t n = alone + nfsd_exports_nper_client(exports);
 	struct nfsd_export_stats *stats = calloc(n + 1, sizeof(*stats));
+	const struct nfsd_point *point;
 
 	*count = stats != NULL ? n : 0;
 	for (size_t i = 0; i < *count; i++) {
-		const struct nfsd_export *export = nfsd_exports_get(exports, i);
-
-		stats[i].path = export->point->path;
-		ovl_stats(export->fs, &stats[i].fs);
+		if (i < alone) {
+			point = nfsd_exports_get(exports, i)->point;
+			ovl_stats(nfsd_exports_get(exports, i)->fs,
+			          &stats[i].fs);
+		} else {
+			nfsd_per_client_stats(nfsd_exports_per_client(exports,
+			                                              i - alone,
+			                                              &point),
+			                      &stats[i].fs);
+		}
+		stats[i].path = point->path;
 	}
 	return stats;
 }

@@ -62,6 +62,22 @@ static uint64_t now(void)
 	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
+static const char *source; /* NULL: any */
+
+void drive_call_from(const char *address)
+{
+	source = address;
+}
+
+static void bind_to_source(int fd)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET };
+
+	if (source && (inet_pton(AF_INET, source, &address.sin_addr) != 1 ||
+	               bind(fd, (struct sockaddr *)&address, sizeof(address))))
+		die(source);
+}
+
 int drive_connect(uint16_t port)
 {
 	struct sockaddr_in address = {
@@ -71,7 +87,10 @@ int drive_connect(uint16_t port)
 	};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
 
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)))
+	if (fd < 0)
+		die("socket");
+	bind_to_source(fd);
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)))
 		die("connect");
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	return fd;

@@ -37,6 +37,9 @@ double drive_clock(void);
 /* A connection to that port; the program ends where there is none. */
 int drive_connect(uint16_t port);
 
+/* From now on they come from this address of this machine. Borrowed. */
+void drive_call_from(const char *address);
+
 /*
  * Do them all; connection k does those whose number is k modulo the number of
  * connections, in order. The program ends where one fails: `has_status` says that

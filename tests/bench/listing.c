@@ -20,6 +20,7 @@ struct page {
 struct listing {
 	int fd;
 	bool deep;
+	bool keeps_all; /* handles of all types, not of directories alone */
 	struct page *pages;
 	size_t npages, pages_room;
 	struct handle *dirs;
@@ -84,7 +85,8 @@ static void take_entry(struct listing *listing, struct results *results,
 	}
 	if (results_take(results)) {
 		handle = results_take_handle(results);
-		if (listing->deep && type == TYPE_DIR && !dots)
+		if (!dots &&
+		    (listing->keeps_all || (listing->deep && type == TYPE_DIR)))
 			add_dir(listing, &handle);
 	}
 	listing->entries++;
@@ -129,4 +131,16 @@ uint64_t listing_put(int fd, const struct handle *dir, bool deep,
 	free(listing.pages);
 	free(listing.dirs);
 	return n * listing.entries;
+}
+
+struct handle *listing_handles(int fd, const struct handle *dir, size_t *n)
+{
+	struct listing listing = { .fd = fd, .keeps_all = true };
+	struct page page = { .dir = *dir };
+
+	while (list_page(&listing, &page))
+		;
+	free(listing.pages);
+	*n = listing.ndirs;
+	return listing.dirs;
 }

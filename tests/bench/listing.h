@@ -5,6 +5,7 @@
 #define VENEER_TESTS_BENCH_LISTING_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "tests/bench/calls.h"
@@ -15,5 +16,8 @@
  */
 uint64_t listing_put(int fd, const struct handle *dir, bool deep,
                      struct calls *calls, unsigned n);
+
+/* The handles of what is in the directory, to be freed, and how many these are. */
+struct handle *listing_handles(int fd, const struct handle *dir, size_t *n);
 
 #endif

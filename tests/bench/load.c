@@ -16,7 +16,8 @@
 static void usage(void)
 {
 	fprintf(stderr,
-	        "usage: load [-c CONNECTIONS] [-i IDLE-ONES] [-d DEPTH]\n"
+	        "usage: load [-a ADDRESS] [-c CONNECTIONS] [-i IDLE-ONES]\n"
+	        "            [-d DEPTH]\n"
 	        "            [-n CALLS] [-t TAG] [-p PID] [-m MOUNT-PORT] [-H]\n"
 	        "            PORT EXPORT OPERATION\n"
 	        "operations:");
@@ -88,8 +89,11 @@ int main(int argc, char **argv)
 	unsigned n = 0;
 	int option;
 
-	while ((option = getopt(argc, argv, "c:d:i:n:t:p:m:H")) != -1) {
+	while ((option = getopt(argc, argv, "a:c:d:i:n:t:p:m:H")) != -1) {
 		switch (option) {
+		case 'a':
+			drive_call_from(optarg);
+			break;
 		case 'c':
 			bench.target.connections = number(optarg, 10000);
 			break;

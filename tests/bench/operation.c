@@ -185,6 +185,20 @@ static uint64_t prepare_read_small(struct bench *bench, struct calls *calls,
 	return n;
 }
 
+/* Of all files of one directory. */
+static uint64_t prepare_read_all(struct bench *bench, struct calls *calls,
+                                 unsigned n)
+{
+	struct handle dir = look_up(bench, &bench->root, "names"), *files;
+	size_t nfiles;
+
+	files = listing_handles(bench->fd, &dir, &nfiles);
+	for (size_t i = 0; i < n * nfiles; i++)
+		put_read(calls, &files[i % nfiles], 0, 4096);
+	free(files);
+	return n * nfiles;
+}
+
 static uint64_t prepare_read_large(struct bench *bench, struct calls *calls,
                                    unsigned n)
 {
@@ -387,6 +401,7 @@ const struct operation operations[] = {
 	{ "lookup", true, 300000, prepare_lookup },
 	{ "read4k", true, 100000, prepare_read },
 	{ "readsmall", true, 100000, prepare_read_small },
+	{ "readall", true, 1, prepare_read_all },
 	{ "read1m", true, 2000, prepare_read_large },
 	{ "readdirplus", true, 20, prepare_readdirplus },
 	{ "find", true, 1, prepare_find },
