@@ -17,7 +17,7 @@
 struct ovl_writer {
 	atomic_uint refs;
 	struct ovl_store *store;
-	pthread_t thread;
+	pthread_t thread; /* where it is started */
 
 	/* Held while a batch is written; guards the maps. */
 	pthread_mutex_t batch;
@@ -25,6 +25,7 @@ struct ovl_writer {
 
 	pthread_mutex_t lock; /* guards what follows; innermost */
 	pthread_cond_t wake, written;
+	bool started;
 	bool awake; /* there is something to do */
 	bool over;
 	unsigned batches;
@@ -111,8 +112,6 @@ static void destroy(struct ovl_writer *writer)
 int ovl_writer_new(struct ovl_store *store, struct ovl_writer **writer)
 {
 	struct ovl_writer *fresh = calloc(1, sizeof(*fresh));
-	sigset_t all, old;
-	int err;
 
 	if (!fresh)
 		return -ENOMEM;
@@ -121,15 +120,22 @@ int ovl_writer_new(struct ovl_store *store, struct ovl_writer **writer)
 	pthread_mutex_init(&fresh->batch, NULL);
 	pthread_mutex_init(&fresh->lock, NULL);
 	init_conds(fresh);
+	*writer = fresh;
+	return 0;
+}
+
+/* Where there is none to be had, the next that wakes it tries again. Has `lock`. */
+static void start(struct ovl_writer *writer)
+{
+	sigset_t all, old;
+
+	if (writer->started)
+		return;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = -pthread_create(&fresh->thread, NULL, run, fresh);
+	writer->started =
+		pthread_create(&writer->thread, NULL, run, writer) == 0;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (err)
-		destroy(fresh);
-	else
-		*writer = fresh;
-	return err;
 }
 
 void ovl_writer_unref(struct ovl_writer *writer)
@@ -140,7 +146,8 @@ void ovl_writer_unref(struct ovl_writer *writer)
 	writer->over = true;
 	pthread_cond_signal(&writer->wake);
 	pthread_mutex_unlock(&writer->lock);
-	pthread_join(writer->thread, NULL);
+	if (writer->started)
+		pthread_join(writer->thread, NULL);
 	ovl_store_close(writer->store);
 	destroy(writer);
 }
@@ -166,6 +173,7 @@ void ovl_writer_leave(struct ovl_writer *writer, enum ovl_table table)
 void ovl_writer_wake(struct ovl_writer *writer)
 {
 	pthread_mutex_lock(&writer->lock);
+	start(writer);
 	/* Most come while it knows, and only waits for its time. */
 	if (!writer->awake)
 		pthread_cond_signal(&writer->wake);

@@ -1,6 +1,8 @@
 /*
  * The thread that writes rows of maps to the file behind (store.h): all that has
- * come together since the last time, at most once a second.
+ * come together since the last time, at most once a second. It is started when there
+ * is something to write: opening an overlay starts none, so that a server can lock
+ * itself up between that and its threads.
  *
  * Counted; each map on it holds it. With the last one the file is closed.
  * Thread-safe.
