@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "server/per_client.h"
 
@@ -86,10 +85,10 @@ static bool will_do(const struct opening *o, const struct nfsd_export *export,
 	            (is_read_only(o, entry) || entry->config.upperdir == NULL))
 		return false;
 	/* Without root the overlay shows what is not its clients' by these. */
-	return geteuid() == 0 || (same_id(a->has_anonuid, a->anonuid,
-	                                  b->has_anonuid, b->anonuid) &&
-	                          same_id(a->has_anongid, a->anongid,
-	                                  b->has_anongid, b->anongid));
+	return o->limits->as_root || (same_id(a->has_anonuid, a->anonuid,
+	                                      b->has_anonuid, b->anonuid) &&
+	                              same_id(a->has_anongid, a->anongid,
+	                                      b->has_anongid, b->anongid));
 }
 
 static const struct nfsd_export *

@@ -2,9 +2,7 @@
 
 #include "server/hosts.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdint.h>
@@ -12,6 +10,8 @@
 #include <string.h>
 #include <syslog.h>
 #include <time.h>
+
+#include "server/helper.h"
 
 /* Answers that are kept; one more takes the place of another. */
 #define ANSWERS 4096
@@ -34,25 +34,26 @@ struct answer {
 
 struct nfsd_hosts {
 	const struct nfsd_log *log;
+	struct nfsd_helper *helper;
 	unsigned char key[crypto_shorthash_KEYBYTES];
 	pthread_mutex_t lock; /* guards what is below */
 	struct answer answers[ANSWERS];
 	unsigned asking;
 	time_t logged;
-	pthread_mutex_t netgroups; /* innetgr(3) is for one thread */
 };
 
-struct nfsd_hosts *nfsd_hosts_new(const struct nfsd_log *log)
+struct nfsd_hosts *nfsd_hosts_new(const struct nfsd_log *log,
+                                  struct nfsd_helper *helper)
 {
 	struct nfsd_hosts *hosts = calloc(1, sizeof(*hosts));
 
 	if (hosts == NULL)
 		return NULL;
 	hosts->log = log;
+	hosts->helper = helper;
 	hosts->logged = -LOG_PAUSE;
 	crypto_shorthash_keygen(hosts->key);
 	pthread_mutex_init(&hosts->lock, NULL);
-	pthread_mutex_init(&hosts->netgroups, NULL);
 	return hosts;
 }
 
@@ -61,7 +62,6 @@ void nfsd_hosts_free(struct nfsd_hosts *hosts)
 	if (hosts == NULL)
 		return;
 	pthread_mutex_destroy(&hosts->lock);
-	pthread_mutex_destroy(&hosts->netgroups);
 	free(hosts);
 }
 
@@ -71,96 +71,6 @@ static time_t now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &time);
 	return time.tv_sec;
-}
-
-/* ---- asking the system ------------------------------------------------------- */
-
-/* An address as the system knows it. */
-static socklen_t unmap(const struct in6_addr *address,
-                       struct sockaddr_storage *storage)
-{
-	struct sockaddr_in *in = (struct sockaddr_in *)storage;
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)storage;
-
-	memset(storage, 0, sizeof(*storage));
-	if (IN6_IS_ADDR_V4MAPPED(address)) {
-		in->sin_family = AF_INET;
-		memcpy(&in->sin_addr, &address->s6_addr[12],
-		       sizeof(in->sin_addr));
-		return sizeof(*in);
-	}
-	in6->sin6_family = AF_INET6;
-	in6->sin6_addr = *address;
-	return sizeof(*in6);
-}
-
-/* 1 or 0; below 0: nobody could tell. */
-static int name_has_address(const char *name, const struct in6_addr *address)
-{
-	const struct addrinfo hints = { .ai_family = AF_UNSPEC,
-		                        .ai_socktype = SOCK_STREAM };
-	struct addrinfo *list, *at;
-	struct in6_addr one;
-	int err = getaddrinfo(name, NULL, &hints, &list), has = 0;
-
-	if (err != 0)
-		return err == EAI_NONAME ? 0 : -EIO;
-	for (at = list; at != NULL && !has; at = at->ai_next)
-		has = nfsd_client_address(at->ai_addr, &one) &&
-		      memcmp(&one, address, sizeof(one)) == 0;
-	freeaddrinfo(list);
-	return has;
-}
-
-/* The name that the address has, and that has it. As above. */
-static int name_of(const struct in6_addr *address, char name[NI_MAXHOST])
-{
-	struct sockaddr_storage storage;
-	socklen_t len = unmap(address, &storage);
-	int err = getnameinfo((struct sockaddr *)&storage, len, name,
-	                      NI_MAXHOST, NULL, 0, NI_NAMEREQD);
-
-	if (err != 0)
-		return err == EAI_NONAME ? 0 : -EIO;
-	return name_has_address(name, address);
-}
-
-/* A netgroup may have its hosts by name or by address. */
-static int is_in_netgroup(struct nfsd_hosts *hosts,
-                          const struct nfsd_client *client,
-                          const struct in6_addr *address)
-{
-	char text[INET6_ADDRSTRLEN], name[NI_MAXHOST];
-	struct sockaddr_storage storage;
-	socklen_t len = unmap(address, &storage);
-	int has_name = name_of(address, name), is_one;
-
-	if (getnameinfo((struct sockaddr *)&storage, len, text, sizeof(text),
-	                NULL, 0, NI_NUMERICHOST) != 0)
-		return -EIO;
-	pthread_mutex_lock(&hosts->netgroups);
-	is_one = nfsd_client_has_name(client, text) ||
-	         (has_name > 0 && nfsd_client_has_name(client, name));
-	pthread_mutex_unlock(&hosts->netgroups);
-	return has_name < 0 && !is_one ? has_name : is_one;
-}
-
-static int ask(struct nfsd_hosts *hosts, const struct nfsd_client *client,
-               const struct in6_addr *address)
-{
-	char name[NI_MAXHOST];
-	int has_name;
-
-	switch (client->kind) {
-	case NFSD_CLIENT_HOST:
-		return name_has_address(client->text, address);
-	case NFSD_CLIENT_NETGROUP:
-		return is_in_netgroup(hosts, client, address);
-	default:
-		has_name = name_of(address, name);
-		return has_name > 0 ? nfsd_client_has_name(client, name)
-		                    : has_name;
-	}
 }
 
 /* ---- what it said ---------------------------------------------------------------- */
@@ -249,7 +159,7 @@ int nfsd_hosts_match(struct nfsd_hosts *hosts, const struct nfsd_client *client,
 		return -EAGAIN;
 	if (!begin_asking(hosts))
 		return -EINPROGRESS;
-	is_one = ask(hosts, client, address);
+	is_one = nfsd_helper_is_client(hosts->helper, client, address);
 	keep(hosts, client, address, is_one);
 	end_asking(hosts);
 	return is_one > 0;
@@ -262,7 +172,7 @@ int nfsd_hosts_name(struct nfsd_hosts *hosts, const struct in6_addr *address,
 
 	if (!begin_asking(hosts))
 		return -EINPROGRESS;
-	has_name = name_of(address, name);
+	has_name = nfsd_helper_name(hosts->helper, address, name);
 	end_asking(hosts);
 	return has_name > 0 ? 0 : -EACCES;
 }

@@ -1,9 +1,8 @@
 /*
  * Whether a host is one of the clients that are known by name: the system is asked
- * (/etc/hosts, DNS, netgroups), which may take long, and what it says is believed
- * for some minutes.
+ * (server/resolve.h), which may take long, and what it says is believed for some
+ * minutes.
  *
- * A name that an address claims counts only where that name has the address.
  * Thread-safe.
  */
 #ifndef VENEER_SERVER_HOSTS_H
@@ -13,12 +12,14 @@
 #include <stdbool.h>
 
 #include "server/client.h"
+#include "server/helper.h"
 #include "server/log.h"
 
 struct nfsd_hosts;
 
-/* `log` is borrowed. NULL: no memory. */
-struct nfsd_hosts *nfsd_hosts_new(const struct nfsd_log *log);
+/* Both are borrowed. `helper` asks the system. NULL: no memory. */
+struct nfsd_hosts *nfsd_hosts_new(const struct nfsd_log *log,
+                                  struct nfsd_helper *helper);
 void nfsd_hosts_free(struct nfsd_hosts *hosts); /* NULL is fine */
 
 /*

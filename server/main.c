@@ -12,8 +12,10 @@
 #include <unistd.h>
 
 #include "server/exports_print.h"
+#include "server/helper.h"
 #include "server/log.h"
 #include "server/options.h"
+#include "server/privileges.h"
 #include "server/server.h"
 
 /* Those that main waits for; every thread inherits the block. */
@@ -82,20 +84,74 @@ static void wait_for_end(struct nfsd_server *server, bool has_file,
 	}
 }
 
+/* Who is to be served by, found while the system's list of users is in reach. */
+static int find_user(const struct nfsd_options *options, struct nfsd_user *user,
+                     char *why, size_t size)
+{
+	if (options->user == NULL)
+		return 0;
+	if (options->as_root)
+		return nfsd_user_find(options->user, user, why, size);
+	snprintf(why, size, "--user: only root can become another user");
+	return -EPERM;
+}
+
+/* What the server is to do by another process; forked while all is in reach. */
+static int start_helper(const struct nfsd_options *options,
+                        const struct nfsd_user *user, struct nfsd_log *log,
+                        struct nfsd_helper **helper, char *why, size_t size)
+{
+	const bool registers = options->rpcbind == NFSD_RPCBIND_YES ||
+	                       (options->rpcbind == NFSD_RPCBIND_AUTO &&
+	                        options->port == NFSD_PORT);
+
+	return nfsd_helper_new(user, registers, log, helper, why, size);
+}
+
+/* Each step gives up what the one before it needed. */
+static int begin(const struct nfsd_options *options,
+                 const struct nfsd_user *user, struct nfsd_log *log,
+                 struct nfsd_helper *helper, struct nfsd_server **server,
+                 char *why, size_t size)
+{
+	int err = user != NULL ? nfsd_user_become(user, why, size) : 0;
+
+	if (err == 0)
+		err = nfsd_capabilities_keep(NFSD_FOR_FILES | NFSD_FOR_PORTS,
+		                             why, size);
+	if (err == 0)
+		err = nfsd_server_new(options, log, helper, true, server, why,
+		                      size);
+	if (err == 0)
+		err = nfsd_capabilities_keep(NFSD_FOR_FILES, why, size);
+	if (err == 0)
+		err = nfsd_server_start(*server, why, size);
+	return err;
+}
+
 static int serve(const struct nfsd_options *options)
 {
 	struct nfsd_log log = { .fd = STDERR_FILENO,
 		                .level = options->log_level };
 	const sigset_t set = block_signals();
+	const struct nfsd_user *become = NULL;
+	struct nfsd_user user = { 0 };
+	struct nfsd_helper *helper = NULL;
 	struct nfsd_server *server = NULL;
 	char why[512];
 	int err;
 
 	umask(0); /* modes are the clients' */
 	raise_file_limit();
-	err = nfsd_server_new(options, &log, true, &server, why, sizeof(why));
+	err = find_user(options, &user, why, sizeof(why));
+	if (options->user != NULL)
+		become = &user;
 	if (err == 0)
-		err = nfsd_server_start(server, why, sizeof(why));
+		err = start_helper(options, become, &log, &helper, why,
+		                   sizeof(why));
+	if (err == 0)
+		err = begin(options, become, &log, helper, &server, why,
+		            sizeof(why));
 	if (err == 0) {
 		wait_for_end(server, options->exports != NULL, &set);
 		nfsd_log(&log, LOG_INFO, "ending");
@@ -103,6 +159,8 @@ static int serve(const struct nfsd_options *options)
 		nfsd_log(&log, LOG_ERR, "%s", why);
 	}
 	nfsd_server_free(server);
+	nfsd_helper_free(helper);
+	nfsd_user_release(&user);
 	return err == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

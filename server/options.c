@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
+#include <unistd.h>
 
 #include "server/log.h"
 #include "server/memory.h"
@@ -38,6 +39,8 @@ const char nfsd_options_help[] =
 	"  --max-replies N          kept for calls that are sent again (65536)\n"
 	"  --stats FILE             keep statistics in it\n"
 	"  --accept-changed-lower   start though lower layers have changed\n"
+	"  --user NAME              root becomes this user, and keeps only the\n"
+	"                           capabilities that serving takes\n"
 	"  --log-level LEVEL        err, warning, notice (default), info or debug\n"
 	"  -h, --help               print this\n"
 	"  -V, --version            print the version\n"
@@ -73,6 +76,7 @@ enum {
 	OPT_STATS,
 	OPT_LOG_LEVEL,
 	OPT_CHECK,
+	OPT_USER,
 };
 
 static const char short_options[] = "+:o:e:p:b:hV";
@@ -93,6 +97,7 @@ static const struct option long_options[] = {
 	{ "max-replies", required_argument, NULL, OPT_MAX_REPLIES },
 	{ "stats", required_argument, NULL, OPT_STATS },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
+	{ "user", required_argument, NULL, OPT_USER },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ 0 },
@@ -104,6 +109,7 @@ void nfsd_options_init(struct nfsd_options *options)
 		.port = NFSD_PORT,
 		.max_entries = DEFAULT_ENTRIES,
 		.log_level = LOG_NOTICE,
+		.as_root = geteuid() == 0,
 	};
 	nfsd_export_config_init(&options->export);
 }
@@ -211,6 +217,9 @@ static int set_option(struct nfsd_options *options, int opt, const char *value)
 		return *value != '\0' ? 0 : -EINVAL;
 	case OPT_LOG_LEVEL:
 		return set_log_level(options, value);
+	case OPT_USER:
+		options->user = value;
+		return *value != '\0' ? 0 : -EINVAL;
 	default:
 		return set_number(options, opt, value);
 	}

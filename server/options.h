@@ -45,6 +45,8 @@ struct nfsd_options {
 	unsigned max_files;   /* 0: by the limit of descriptors */
 	uint64_t max_memory;  /* bytes; 0: by the machine's memory */
 	const char *stats;    /* a file, of argv; NULL: none */
+	bool as_root;         /* root started it */
+	const char *user;     /* whom to become, of argv; NULL: nobody else */
 	int log_level;
 };
 

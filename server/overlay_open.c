@@ -2,8 +2,6 @@
 
 #include "server/overlay_open.h"
 
-#include <unistd.h>
-
 /*
  * Copy-ups of large files at a time in an overlay, more are only in each other's
  * way; and calls that wait for one. They get few of the pool's threads, so that all
@@ -33,6 +31,7 @@ nfsd_overlay_limits_share(const struct nfsd_overlay_limits *all, size_t n)
 		.max_files = share(all->max_files, n, MIN_FILES),
 		.max_memory = all->max_memory / n,
 		.accept_changed_lower = all->accept_changed_lower,
+		.as_root = all->as_root,
 	};
 }
 
@@ -53,8 +52,8 @@ int nfsd_overlay_open(const struct nfsd_export_config *export, bool read_only,
 		.read_only = read_only,
 		.userxattr = export->userxattr,
 		/* Root is nobody's user: what is his stays so. */
-		.has_host_uid = export->access.has_anonuid && geteuid() != 0,
-		.has_host_gid = export->access.has_anongid && geteuid() != 0,
+		.has_host_uid = export->access.has_anonuid && !limits->as_root,
+		.has_host_gid = export->access.has_anongid && !limits->as_root,
 		.host_uid = export->access.anonuid,
 		.host_gid = export->access.anongid,
 		.accept_changed_lower = limits->accept_changed_lower,

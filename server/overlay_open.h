@@ -17,6 +17,7 @@ struct nfsd_overlay_limits {
 	unsigned max_files;   /* open descriptors */
 	size_t max_memory;    /* bytes of caches */
 	bool accept_changed_lower;
+	bool as_root; /* the server has root's capabilities, whoever it is */
 };
 
 /* A part of them, for one of `n` that share them; no less than makes sense, if there

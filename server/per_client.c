@@ -112,7 +112,8 @@ static int make_dirs(const char *path, mode_t mode)
  * The root of a new upper shows in place of the one below, and is to look like it: who
  * owns it, and what its mode is.
  */
-static int make_upper(const struct nfsd_export_config *config)
+static int make_upper(const struct nfsd_per_client *each,
+                      const struct nfsd_export_config *config)
 {
 	struct stat st = { .st_mode = 0755,
 		           .st_uid = geteuid(),
@@ -126,7 +127,7 @@ static int make_upper(const struct nfsd_export_config *config)
 	if (config->nlowerdirs > 0 && stat(config->lowerdirs[0], &st) != 0)
 		err = -errno;
 	/* Without root, its owner stays the server's user. */
-	if (err == 0 && geteuid() == 0 &&
+	if (err == 0 && each->limits.as_root &&
 	    chown(config->upperdir, st.st_uid, st.st_gid) != 0)
 		err = -errno;
 	if (err == 0 && chmod(config->upperdir, st.st_mode & 07777) != 0)
@@ -143,7 +144,8 @@ static bool is_dir(const char *path)
 	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-static int have_dirs(const struct nfsd_export_config *config, bool make)
+static int have_dirs(const struct nfsd_per_client *each,
+                     const struct nfsd_export_config *config, bool make)
 {
 	int err;
 
@@ -153,7 +155,7 @@ static int have_dirs(const struct nfsd_export_config *config, bool make)
 		return is_dir(config->upperdir) && is_dir(config->workdir)
 		               ? 0
 		               : -ENOENT;
-	err = make_upper(config);
+	err = make_upper(each, config);
 	if (err == 0)
 		err = make_dirs(config->workdir, 0700);
 	return err == -EEXIST ? 0 : err;
@@ -310,7 +312,7 @@ static int find_or_open(struct nfsd_per_client *each,
 		           NFSD_PER_CLIENT_MAX);
 		return -EMFILE;
 	}
-	err = have_dirs(config, make);
+	err = have_dirs(each, config, make);
 	if (err == 0)
 		err = open_own(each, config, export);
 	else if (err != -ENOENT)

@@ -13,7 +13,6 @@
 #include <syslog.h>
 
 #include "rpc/orpc.h"
-#include "rpc/rpcbind.h"
 #include "server/exports_open.h"
 #include "server/mount.h"
 #include "server/memory.h"
@@ -48,6 +47,7 @@ enum { PROGRAM_NFS, PROGRAM_MOUNT, NPROGRAMS };
 struct nfsd_server {
 	const struct nfsd_options *options;
 	struct nfsd_log *log;
+	struct nfsd_helper *helper;
 	/* What is to be exported: of the file, or the one of the options. */
 	const struct nfsd_exports_entry *entries;
 	size_t nentries;
@@ -146,6 +146,7 @@ static int open_exports(struct nfsd_server *server, char *why, size_t size)
 			.max_memory = server->memory.cache,
 			.accept_changed_lower =
 				server->options->accept_changed_lower,
+			.as_root = server->options->as_root,
 		},
 		.log = server->log,
 	};
@@ -200,7 +201,7 @@ static int make_programs(struct nfsd_server *server)
 		.log_arg = server->log,
 	};
 
-	server->hosts = nfsd_hosts_new(server->log);
+	server->hosts = nfsd_hosts_new(server->log, server->helper);
 	if (server->hosts == NULL)
 		return -ENOMEM;
 	if (make_serving(server) != 0)
@@ -274,8 +275,8 @@ static void divide_memory(struct nfsd_server *server)
 }
 
 int nfsd_server_new(const struct nfsd_options *options, struct nfsd_log *log,
-                    bool listen, struct nfsd_server **out, char *why,
-                    size_t size)
+                    struct nfsd_helper *helper, bool listen,
+                    struct nfsd_server **out, char *why, size_t size)
 {
 	struct nfsd_server *server;
 	int err;
@@ -287,6 +288,7 @@ int nfsd_server_new(const struct nfsd_options *options, struct nfsd_log *log,
 		return fail(-ENOMEM, why, size, "%s", strerror(ENOMEM));
 	server->options = options;
 	server->log = log;
+	server->helper = helper;
 
 	choose_entries(server);
 	divide_memory(server);
@@ -322,8 +324,9 @@ static int register_programs(struct nfsd_server *server, char *why, size_t size)
 	if (server->naddresses == 0 || wish == NFSD_RPCBIND_NO ||
 	    (wish == NFSD_RPCBIND_AUTO && server->port != NFSD_PORT))
 		return 0;
-	err = orpc_rpcbind_set(server->programs, NPROGRAMS, server->addresses,
-	                       server->naddresses, server->port);
+	err = nfsd_helper_register(server->helper, server->programs, NPROGRAMS,
+	                           server->addresses, server->naddresses,
+	                           server->port);
 	server->registered = err == 0;
 	if (err == 0)
 		return 0;
@@ -428,7 +431,8 @@ void nfsd_server_free(struct nfsd_server *server)
 	if (server == NULL)
 		return;
 	if (server->registered)
-		orpc_rpcbind_unset(server->programs, NPROGRAMS);
+		nfsd_helper_unregister(server->helper, server->programs,
+		                       NPROGRAMS);
 	if (server->rpc != NULL)
 		stop(server);
 	nfsd_stats_free(server->stats);

@@ -12,19 +12,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "server/helper.h"
 #include "server/log.h"
 #include "server/options.h"
 
 struct nfsd_server;
 
 /*
- * Bind the addresses (with `listen`) and open the layers. Both arguments are
- * borrowed until nfsd_server_free. 0, or -errno with one line in `why`, and
- * nothing has been touched.
+ * Bind the addresses (with `listen`) and open the layers. The first three are
+ * borrowed until nfsd_server_free; without a helper (NULL) nobody is known by name,
+ * and nothing is registered. No thread is started. 0, or -errno with one line in
+ * `why`, and nothing has been touched.
  */
 int nfsd_server_new(const struct nfsd_options *options, struct nfsd_log *log,
-                    bool listen, struct nfsd_server **server, char *why,
-                    size_t size);
+                    struct nfsd_helper *helper, bool listen,
+                    struct nfsd_server **server, char *why, size_t size);
 
 /* Serve, and register with rpcbind as the options say. As above. */
 int nfsd_server_start(struct nfsd_server *server, char *why, size_t size);

@@ -170,7 +170,7 @@ void fixture_start(struct fixture *fixture, const char *options, bool listen)
 	                 0);
 	ck_assert_int_eq(
 		nfsd_export_config_finish(&o->export, why, sizeof(why)), 0);
-	ck_assert_msg(nfsd_server_new(o, &fixture->log, listen,
+	ck_assert_msg(nfsd_server_new(o, &fixture->log, NULL, listen,
 	                              &fixture->server, why, sizeof(why)) == 0,
 	              "%s", why);
 	ck_assert_msg(nfsd_server_start(fixture->server, why, sizeof(why)) == 0,

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 static const struct nfsd_log logging = { STDERR_FILENO, LOG_ERR };
+static struct nfsd_helper *helper;
 static struct nfsd_hosts *hosts;
 static struct nfsd_client client;
 static struct in6_addr here, there; /* 127.0.0.1, 127.0.0.77 */
@@ -32,7 +33,12 @@ static struct in6_addr mapped(const char *text)
 
 static void setup(void)
 {
-	hosts = nfsd_hosts_new(&logging);
+	char why[256];
+
+	ck_assert_msg(nfsd_helper_new(NULL, false, &logging, &helper, why,
+	                              sizeof(why)) == 0,
+	              "%s", why);
+	hosts = nfsd_hosts_new(&logging, helper);
 	ck_assert_ptr_nonnull(hosts);
 	here = mapped("127.0.0.1");
 	there = mapped("127.0.0.77");
@@ -41,6 +47,7 @@ static void setup(void)
 static void teardown(void)
 {
 	nfsd_hosts_free(hosts);
+	nfsd_helper_free(helper);
 	nfsd_client_release(&client);
 }
 

@@ -172,7 +172,7 @@ START_TEST(the_server_s_own_options_are_taken)
 	assert_good("-p 12345 -b 127.0.0.1 --bind ::1 --no-rpcbind --threads 3"
 	            " --max-connections=10 --max-entries=2000 --max-files=300"
 	            " --max-memory 512M --max-replies 500 --stats /s/stats"
-	            " --accept-changed-lower --log-level debug"
+	            " --accept-changed-lower --log-level debug --user nobody"
 	            " -o lowerdir=/l,statedir=/s /e");
 	ck_assert_uint_eq(options.port, 12345);
 	ck_assert_uint_eq(options.naddresses, 2);
@@ -187,6 +187,7 @@ START_TEST(the_server_s_own_options_are_taken)
 	ck_assert_uint_eq(options.max_replies, 500);
 	ck_assert_str_eq(options.stats, "/s/stats");
 	ck_assert(options.accept_changed_lower);
+	ck_assert_str_eq(options.user, "nobody");
 	ck_assert_int_eq(options.log_level, LOG_DEBUG);
 	ck_assert_int_eq(options.action, NFSD_SERVE);
 }
@@ -212,7 +213,8 @@ START_TEST(help_tells_every_option)
 		"statedir=",     "userxattr",     "cache=",
 		"volatile",      "insecure",      "no_all_squash",
 		"anonuid=",      "redirect_dir=", "metacopy=",
-		"--max-replies", "--exports",     "--check",
+		"--user",        "--max-replies", "--exports",
+		"--check",
 	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)

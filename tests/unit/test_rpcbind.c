@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "rpc/rpcbind.h"
+#include "server/helper.h"
 #include "tests/lib/suite.h"
 
 #include <check.h>
@@ -21,6 +22,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 #include <rpc/rpc.h>
@@ -222,6 +224,31 @@ START_TEST(a_name_is_no_address)
 }
 END_TEST
 
+/* As veneerd does it, which may not by itself; as another user, too. */
+START_TEST(a_helper_registers_and_takes_back)
+{
+	const struct nfsd_log log = { STDERR_FILENO, LOG_ERR };
+	gid_t group = 65534;
+	const struct nfsd_user user = { 65534, 65534, &group, 1 };
+	struct nfsd_helper *helper;
+	char why[256];
+
+	ck_assert_msg(nfsd_helper_new(_i == 0 ? NULL : &user, true, &log,
+	                              &helper, why, sizeof(why)) == 0,
+	              "%s", why);
+	ck_assert_int_eq(nfsd_helper_register(helper, programs, 2, loopback, 2,
+	                                      PORT),
+	                 0);
+	ck_assert_int_eq(count(400200, NULL, NULL), 8);
+	ck_assert_int_eq(count(400200, "tcp6", "::1.8.1"), 2);
+	ck_assert_int_eq(count(400201, "tcp", "127.0.0.1.8.1"), 1);
+	ck_assert_int_eq(nfsd_helper_unregister(helper, programs, 2), 0);
+	ck_assert_int_eq(count(400200, NULL, NULL), 0);
+	ck_assert_int_eq(count(400201, NULL, NULL), 0);
+	nfsd_helper_free(helper);
+}
+END_TEST
+
 START_TEST(without_rpcbind_the_connection_is_refused)
 {
 	ck_assert_int_eq(set(loopback, 2, PORT), -ECONNREFUSED);
@@ -268,6 +295,7 @@ int main(void)
 	tcase_add_test(there, taking_back_leaves_others_alone);
 	tcase_add_test(there, what_another_user_registered_is_refused);
 	tcase_add_test(there, a_name_is_no_address);
+	tcase_add_loop_test(there, a_helper_registers_and_takes_back, 0, 2);
 	suite_add_tcase(suite, there);
 	tcase_set_timeout(away, 30);
 	tcase_add_test(away, without_rpcbind_the_connection_is_refused);

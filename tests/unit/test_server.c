@@ -51,8 +51,8 @@ static void teardown(void)
 
 static int make(bool listen)
 {
-	return nfsd_server_new(options, &fixture->log, listen, &server, why,
-	                       sizeof(why));
+	return nfsd_server_new(options, &fixture->log, NULL, listen, &server,
+	                       why, sizeof(why));
 }
 
 /* A socket on this port of 127.0.0.1, or -1: it is taken. */
@@ -226,8 +226,8 @@ START_TEST(layers_are_served_by_one_server_at_a_time)
 	struct nfsd_server *second = NULL;
 
 	ck_assert_int_eq(make(false), 0);
-	ck_assert_int_ne(nfsd_server_new(options, &fixture->log, false, &second,
-	                                 why, sizeof(why)),
+	ck_assert_int_ne(nfsd_server_new(options, &fixture->log, NULL, false,
+	                                 &second, why, sizeof(why)),
 	                 0);
 	ck_assert_ptr_null(second);
 	nfsd_server_free(server);
