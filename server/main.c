@@ -124,6 +124,8 @@ static int begin(const struct nfsd_options *options,
 		                      size);
 	if (err == 0)
 		err = nfsd_capabilities_keep(NFSD_FOR_FILES, why, size);
+	if (err == 0 && !options->no_sandbox)
+		err = nfsd_server_confine(*server, why, size);
 	if (err == 0)
 		err = nfsd_server_start(*server, why, size);
 	return err;

@@ -41,6 +41,9 @@ const char nfsd_options_help[] =
 	"  --accept-changed-lower   start though lower layers have changed\n"
 	"  --user NAME              root becomes this user, and keeps only the\n"
 	"                           capabilities that serving takes\n"
+	"  --allow DIR              may be used later, when exports are read\n"
+	"                           again; repeatable\n"
+	"  --no-sandbox             do without seccomp and Landlock\n"
 	"  --log-level LEVEL        err, warning, notice (default), info or debug\n"
 	"  -h, --help               print this\n"
 	"  -V, --version            print the version\n"
@@ -77,6 +80,8 @@ enum {
 	OPT_LOG_LEVEL,
 	OPT_CHECK,
 	OPT_USER,
+	OPT_ALLOW,
+	OPT_NO_SANDBOX,
 };
 
 static const char short_options[] = "+:o:e:p:b:hV";
@@ -98,6 +103,8 @@ static const struct option long_options[] = {
 	{ "stats", required_argument, NULL, OPT_STATS },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "user", required_argument, NULL, OPT_USER },
+	{ "allow", required_argument, NULL, OPT_ALLOW },
+	{ "no-sandbox", no_argument, NULL, OPT_NO_SANDBOX },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ 0 },
@@ -171,6 +178,14 @@ static int add_address(struct nfsd_options *options, const char *address)
 	return 0;
 }
 
+static int add_allowed(struct nfsd_options *options, const char *dir)
+{
+	if (options->nallowed == NFSD_MAX_ALLOWED || *dir == '\0')
+		return -EINVAL;
+	options->allowed[options->nallowed++] = dir;
+	return 0;
+}
+
 static int set_log_level(struct nfsd_options *options, const char *name)
 {
 	int level = nfsd_log_level(name);
@@ -220,6 +235,11 @@ static int set_option(struct nfsd_options *options, int opt, const char *value)
 	case OPT_USER:
 		options->user = value;
 		return *value != '\0' ? 0 : -EINVAL;
+	case OPT_ALLOW:
+		return add_allowed(options, value);
+	case OPT_NO_SANDBOX:
+		options->no_sandbox = true;
+		return 0;
 	default:
 		return set_number(options, opt, value);
 	}

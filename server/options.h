@@ -16,6 +16,7 @@
 #define NFSD_PORT 2049
 #define NFSD_EXPORTS_FILE "/etc/veneer/exports"
 #define NFSD_MAX_ADDRESSES 32
+#define NFSD_MAX_ALLOWED 64
 
 enum nfsd_rpcbind {
 	NFSD_RPCBIND_AUTO, /* on NFSD_PORT, and no harm where there is none */
@@ -47,6 +48,9 @@ struct nfsd_options {
 	const char *stats;    /* a file, of argv; NULL: none */
 	bool as_root;         /* root started it */
 	const char *user;     /* whom to become, of argv; NULL: nobody else */
+	bool no_sandbox;
+	const char *allowed[NFSD_MAX_ALLOWED]; /* directories, of argv */
+	size_t nallowed;
 	int log_level;
 };
 

@@ -3,6 +3,7 @@
 #include "server/server.h"
 
 #include <errno.h>
+#include <libgen.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 #include "server/nfs3.h"
 #include "server/per_client.h"
 #include "server/reload.h"
+#include "server/sandbox.h"
 #include "server/stats.h"
 
 /* How long clients have at the end to take their replies. */
@@ -48,6 +50,7 @@ struct nfsd_server {
 	const struct nfsd_options *options;
 	struct nfsd_log *log;
 	struct nfsd_helper *helper;
+	struct nfsd_sandbox *sandbox; /* NULL: there is none */
 	/* What is to be exported: of the file, or the one of the options. */
 	const struct nfsd_exports_entry *entries;
 	size_t nentries;
@@ -314,6 +317,82 @@ int nfsd_server_new(const struct nfsd_options *options, struct nfsd_log *log,
 	return 0;
 }
 
+/* ---- locking it up ------------------------------------------------------ */
+
+/* NULL: none of this kind. */
+static int allow(struct nfsd_server *server, const char *path,
+                 enum nfsd_sandbox_use use, char *why, size_t size)
+{
+	return path == NULL ? 0
+	                    : nfsd_sandbox_allow(server->sandbox, path, use,
+	                                         why, size);
+}
+
+static int allow_layers(struct nfsd_server *server,
+                        const struct nfsd_export_config *export, char *why,
+                        size_t size)
+{
+	const char *const own[] = { export->upperdir, export->workdir,
+		                    export->statedir };
+	int err = 0;
+
+	for (size_t i = 0; err == 0 && i < export->nlowerdirs; i++)
+		err = allow(server, export->lowerdirs[i], NFSD_SANDBOX_READ,
+		            why, size);
+	for (size_t i = 0; err == 0 && i < sizeof(own) / sizeof(own[0]); i++)
+		err = allow(server, own[i], NFSD_SANDBOX_WRITE, why, size);
+	return err;
+}
+
+/* The directory of a file that is, or will be, another one of that name. */
+static int allow_around(struct nfsd_server *server, const char *file,
+                        enum nfsd_sandbox_use use, char *why, size_t size)
+{
+	char *copy = file != NULL ? strdup(file) : NULL;
+	int err;
+
+	if (file == NULL)
+		return 0;
+	if (copy == NULL)
+		return fail(-ENOMEM, why, size, "%s", strerror(ENOMEM));
+	err = allow(server, dirname(copy), use, why, size);
+	free(copy);
+	return err;
+}
+
+static int allow_all(struct nfsd_server *server, char *why, size_t size)
+{
+	const struct nfsd_options *options = server->options;
+	/* It is to be read again. */
+	const char *exports =
+		options->file.count != 0 ? options->exports : NULL;
+	int err = allow_around(server, options->stats, NFSD_SANDBOX_WRITE, why,
+	                       size);
+
+	if (err == 0)
+		err = allow_around(server, exports, NFSD_SANDBOX_READ, why,
+		                   size);
+	for (size_t i = 0; err == 0 && i < server->nentries; i++)
+		err = allow_layers(server, &server->entries[i].config, why,
+		                   size);
+	for (size_t i = 0; err == 0 && i < options->nallowed; i++)
+		err = allow(server, options->allowed[i], NFSD_SANDBOX_WRITE,
+		            why, size);
+	return err;
+}
+
+int nfsd_server_confine(struct nfsd_server *server, char *why, size_t size)
+{
+	int err = nfsd_sandbox_new(&server->sandbox);
+
+	if (err != 0)
+		return fail(err, why, size, "%s", strerror(-err));
+	err = allow_all(server, why, size);
+	return err == 0 ? nfsd_sandbox_enter(server->sandbox, server->log, why,
+	                                     size)
+	                : err;
+}
+
 /* ---- serving ------------------------------------------------------------ */
 
 static int register_programs(struct nfsd_server *server, char *why, size_t size)
@@ -441,5 +520,6 @@ void nfsd_server_free(struct nfsd_server *server)
 	nfsd_serving_free(server->serving);
 	nfsd_reload_release(&server->reload);
 	nfsd_hosts_free(server->hosts);
+	nfsd_sandbox_free(server->sandbox);
 	free(server);
 }

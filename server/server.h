@@ -2,7 +2,8 @@
  * The server as a whole: exports, programs and transport, put together from
  * options. main runs one; tests run it in their own process.
  *
- * Life cycle: nfsd_server_new, nfsd_server_start, nfsd_server_free. Used by one
+ * Life cycle: nfsd_server_new, nfsd_server_confine where it is wanted,
+ * nfsd_server_start, nfsd_server_free. Used by one
  * thread; the work is done in threads of its own.
  */
 #ifndef VENEER_SERVER_SERVER_H
@@ -27,6 +28,13 @@ struct nfsd_server;
 int nfsd_server_new(const struct nfsd_options *options, struct nfsd_log *log,
                     struct nfsd_helper *helper, bool listen,
                     struct nfsd_server **server, char *why, size_t size);
+
+/*
+ * Before it starts: from now on the process can use what the exports are made of, and
+ * what the options allow, and nothing else (server/sandbox.h). As above, but that it
+ * is to end then.
+ */
+int nfsd_server_confine(struct nfsd_server *server, char *why, size_t size);
 
 /* Serve, and register with rpcbind as the options say. As above. */
 int nfsd_server_start(struct nfsd_server *server, char *why, size_t size);

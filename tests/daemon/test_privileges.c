@@ -1,6 +1,6 @@
 /*
- * What veneerd may do while it serves, as the kernel tells: capabilities, its
- * user; and that it does with that all that root's server is there for.
+ * What veneerd may do while it serves, as the kernel tells: capabilities, filters,
+ * its user; and that it does with that all that root's server is there for.
  */
 #include "config.h"
 
@@ -135,6 +135,7 @@ static pid_t helper_of(pid_t pid)
 static void assert_locked_up(pid_t pid)
 {
 	ck_assert_str_eq(status_of(pid, "NoNewPrivs"), "1");
+	ck_assert_str_eq(status_of(pid, "Seccomp"), "2");
 }
 
 START_TEST(root_keeps_what_serving_takes)
@@ -173,6 +174,16 @@ START_TEST(root_becomes_another_user)
 }
 END_TEST
 
+START_TEST(the_filters_can_be_left_out)
+{
+	serve("--no-sandbox", NULL);
+	ck_assert_str_eq(status_of(veneerd->pid, "Seccomp"), "0");
+	ck_assert_str_eq(status_of(veneerd->pid, "NoNewPrivs"), "1");
+	if (geteuid() == 0)
+		assert_capabilities(veneerd->pid, expected());
+}
+END_TEST
+
 /* Give the test's directories away, and become an ordinary user. */
 static bool become_a_user(const char *test)
 {
@@ -193,7 +204,7 @@ static bool become_a_user(const char *test)
 	return false;
 }
 
-START_TEST(an_ordinary_user_has_no_new_privileges)
+START_TEST(an_ordinary_user_has_the_filters_too)
 {
 	struct client *client;
 	nfs_fh3 file;
@@ -375,6 +386,12 @@ START_TEST(another_user_without_root)
 }
 END_TEST
 
+START_TEST(an_allowed_directory_that_is_not_there)
+{
+	assert_not_started("--allow", "/veneer/none", "/veneer/none");
+}
+END_TEST
+
 /* ---- the helper ------------------------------------------------------------------ */
 
 static bool has_gone(pid_t pid)
@@ -431,11 +448,13 @@ int main(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, root_keeps_what_serving_takes);
 	tcase_add_test(tcase, root_becomes_another_user);
-	tcase_add_test(tcase, an_ordinary_user_has_no_new_privileges);
+	tcase_add_test(tcase, the_filters_can_be_left_out);
+	tcase_add_test(tcase, an_ordinary_user_has_the_filters_too);
 	tcase_add_loop_test(tcase, it_does_all_that_roots_server_does, 0, 2);
 	tcase_add_test(tcase, ports_below_1024_are_listened_on_before);
 	tcase_add_test(tcase, a_user_who_is_not_there);
 	tcase_add_test(tcase, another_user_without_root);
+	tcase_add_test(tcase, an_allowed_directory_that_is_not_there);
 	tcase_add_test(tcase, the_helper_ends_with_a_server_that_is_killed);
 	tcase_add_test(tcase, a_server_whose_helper_is_killed_goes_on);
 	suite_add_tcase(suite, tcase);

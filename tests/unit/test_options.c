@@ -173,6 +173,7 @@ START_TEST(the_server_s_own_options_are_taken)
 	            " --max-connections=10 --max-entries=2000 --max-files=300"
 	            " --max-memory 512M --max-replies 500 --stats /s/stats"
 	            " --accept-changed-lower --log-level debug --user nobody"
+	            " --allow /a --allow=/b --no-sandbox"
 	            " -o lowerdir=/l,statedir=/s /e");
 	ck_assert_uint_eq(options.port, 12345);
 	ck_assert_uint_eq(options.naddresses, 2);
@@ -188,6 +189,10 @@ START_TEST(the_server_s_own_options_are_taken)
 	ck_assert_str_eq(options.stats, "/s/stats");
 	ck_assert(options.accept_changed_lower);
 	ck_assert_str_eq(options.user, "nobody");
+	ck_assert_uint_eq(options.nallowed, 2);
+	ck_assert_str_eq(options.allowed[0], "/a");
+	ck_assert_str_eq(options.allowed[1], "/b");
+	ck_assert(options.no_sandbox);
 	ck_assert_int_eq(options.log_level, LOG_DEBUG);
 	ck_assert_int_eq(options.action, NFSD_SERVE);
 }
@@ -213,8 +218,8 @@ START_TEST(help_tells_every_option)
 		"statedir=",     "userxattr",     "cache=",
 		"volatile",      "insecure",      "no_all_squash",
 		"anonuid=",      "redirect_dir=", "metacopy=",
-		"--user",        "--max-replies", "--exports",
-		"--check",
+		"--user",        "--allow",       "--no-sandbox",
+		"--max-replies", "--exports",     "--check",
 	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
