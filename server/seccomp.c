@@ -187,11 +187,14 @@ static const char *const allowed[] = {
 	"wait4", /* for the helper, at the end */
 	"uname",
 #ifdef WITH_SANITIZERS
-	/* Sanitizers watch the stack of each thread, and look for leaks at the
-	 * end, from a process of their own that stops this one. */
+	/* Sanitizers watch the stack of each thread, ask whether their report
+	 * goes to a terminal, and look for leaks at the end, from a process of
+	 * their own that stops this one. */
 	"arch_prctl",
 	"clone",
+	"getdents",
 	"getppid",
+	"ioctl",
 	"kill",
 	"mmap",
 	"mmap2",

@@ -281,15 +281,6 @@ static long run_a_program(void)
 	return execve("/bin/true", nothing, nothing);
 }
 
-static long fork_off(void)
-{
-	long pid = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-
-	if (pid == 0)
-		_exit(0);
-	return pid;
-}
-
 static long fork_off_by_the_new_call(void)
 {
 	return syscall(SYS_clone3, NULL, 0);
@@ -322,7 +313,7 @@ static long go_around_by_a_ring(void)
 
 static long open_by_handle(void)
 {
-	return open_by_handle_at(AT_FDCWD, NULL, O_RDONLY);
+	return syscall(SYS_open_by_handle_at, AT_FDCWD, NULL, O_RDONLY);
 }
 
 static long become_somebody(void)
@@ -330,12 +321,21 @@ static long become_somebody(void)
 	return (int)syscall(SYS_setuid, 0);
 }
 
+#ifndef WITH_SANITIZERS /* whose runtimes may */
+static long fork_off(void)
+{
+	long pid = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+
+	if (pid == 0)
+		_exit(0);
+	return pid;
+}
+
 static long type_for_the_user(void)
 {
 	return ioctl(0, TIOCSTI, "x");
 }
 
-#ifndef WITH_SANITIZERS /* whose runtimes may */
 static long stop_a_process(void)
 {
 	return ptrace(PTRACE_ATTACH, getppid(), NULL, NULL);
@@ -364,13 +364,13 @@ static long be_let_off(void)
 #endif
 
 static long (*const calls[])(void) = {
-	run_a_program,       fork_off,        call_somebody,
-	make_packets,        mount_something, see_kernel_memory,
-	go_around_by_a_ring, open_by_handle,  become_somebody,
-	type_for_the_user,
+	run_a_program,   call_somebody,        make_packets,
+	mount_something, see_kernel_memory,    go_around_by_a_ring,
+	open_by_handle,  become_somebody,
 #ifndef WITH_SANITIZERS
-	stop_a_process,      end_a_process,   run_what_was_written,
-	raise_a_limit,       be_let_off,
+	fork_off,        type_for_the_user,    stop_a_process,
+	end_a_process,   run_what_was_written, raise_a_limit,
+	be_let_off,
 #endif
 };
 #define NCALLS (int)(sizeof(calls) / sizeof(calls[0]))
