@@ -20,7 +20,7 @@
 #define BELIEVED_UNTOLD 10
 /* Threads that ask at a time: whoever waits for DNS is not to keep others from the
  * disk. */
-#define MAX_ASKING 4
+#define MAX_ASKING NFSD_HELPER_LOOKUPS
 /* Lines about what cannot be told, in seconds. */
 #define LOG_PAUSE 60
 
