@@ -21,14 +21,10 @@
 #ifndef LANDLOCK_ACCESS_FS_TRUNCATE
 #define LANDLOCK_ACCESS_FS_TRUNCATE (UINT64_C(1) << 14)
 #endif
-#ifndef LANDLOCK_ACCESS_FS_IOCTL_DEV
-#define LANDLOCK_ACCESS_FS_IOCTL_DEV (UINT64_C(1) << 15)
-#endif
 
 /* Before, nothing may be renamed from one directory to another: no copy-up. */
 #define ABI_RENAMES 2
 #define ABI_TRUNCATE 3
-#define ABI_IOCTL_DEV 5
 
 /* ---- what may be done ---------------------------------------------------------- */
 
@@ -41,22 +37,23 @@
 	 LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK |   \
 	 LANDLOCK_ACCESS_FS_MAKE_SYM | LANDLOCK_ACCESS_FS_REFER |         \
 	 LANDLOCK_ACCESS_FS_TRUNCATE)
-/* All else that there is: nobody may. */
-#define NEVER (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_IOCTL_DEV)
 /* The part of it that makes sense for what is no directory. */
 #define OF_FILES                                                        \
 	(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | \
 	 LANDLOCK_ACCESS_FS_TRUNCATE)
 
-/* What this kernel can refuse. */
+/*
+ * What this kernel is to refuse elsewhere. Not that anything is run, or devices are
+ * told what to do: no system call is left for that. And at each rename the kernel looks
+ * for who may do all of it, from both directories up, until it has found that: so
+ * it does at the layer, and does not go on to the root of the mount.
+ */
 static uint64_t known_to(int abi)
 {
-	uint64_t known = WRITING | NEVER;
+	uint64_t known = WRITING;
 
 	if (abi < ABI_TRUNCATE)
 		known &= ~(uint64_t)LANDLOCK_ACCESS_FS_TRUNCATE;
-	if (abi < ABI_IOCTL_DEV)
-		known &= ~(uint64_t)LANDLOCK_ACCESS_FS_IOCTL_DEV;
 	return known;
 }
 
