@@ -93,6 +93,14 @@ int nfsd_export_config_fill(const struct nfsd_export_config *from,
                             const struct nfsd_template_values *values,
                             struct nfsd_export_config *to);
 
+/*
+ * Call `fn` for each directory that all is in which serving it takes; `writes`: not
+ * for reading alone. 0, -ENOMEM, or what `fn` returned first that was not 0.
+ */
+typedef int nfsd_export_dir_fn(void *arg, const char *path, bool writes);
+int nfsd_export_config_dirs(const struct nfsd_export_config *config,
+                            nfsd_export_dir_fn *fn, void *arg);
+
 int nfsd_export_config_finish(struct nfsd_export_config *config, char *why,
                               size_t size);
 

@@ -245,6 +245,36 @@ int nfsd_export_config_fill(const struct nfsd_export_config *from,
 	return err;
 }
 
+static int tell_dir(const char *path, bool writes, nfsd_export_dir_fn *fn,
+                    void *arg)
+{
+	char *common;
+	int err;
+
+	if (path == NULL)
+		return 0;
+	common = nfsd_template_common(path);
+	err = common != NULL ? fn(arg, common, writes) : -ENOMEM;
+	free(common);
+	return err;
+}
+
+int nfsd_export_config_dirs(const struct nfsd_export_config *config,
+                            nfsd_export_dir_fn *fn, void *arg)
+{
+	int err = 0;
+
+	for (size_t i = 0; err == 0 && i < config->nlowerdirs; i++)
+		err = tell_dir(config->lowerdirs[i], false, fn, arg);
+	if (err == 0)
+		err = tell_dir(config->upperdir, true, fn, arg);
+	if (err == 0)
+		err = tell_dir(config->workdir, true, fn, arg);
+	if (err == 0)
+		err = tell_dir(config->statedir, true, fn, arg);
+	return err;
+}
+
 /* ---- all together ----------------------------------------------------------------- */
 
 int nfsd_export_config_finish(struct nfsd_export_config *config, char *why,

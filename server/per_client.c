@@ -3,6 +3,7 @@
 #include "server/per_client.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <sodium.h>
@@ -87,7 +88,7 @@ static int fill_in(const struct nfsd_per_client *each,
 
 /* ---- directories --------------------------------------------------------------- */
 
-/* What is above it as well. */
+/* What is above it as well. By the calls that a server makes which is locked up. */
 static int make_dirs(const char *path, mode_t mode)
 {
 	char *copy = strdup(path);
@@ -98,12 +99,12 @@ static int make_dirs(const char *path, mode_t mode)
 	for (char *slash = copy + 1; (slash = strchr(slash, '/')) != NULL;
 	     slash++) {
 		*slash = '\0';
-		if (mkdir(copy, 0755) != 0 && errno != EEXIST)
+		if (mkdirat(AT_FDCWD, copy, 0755) != 0 && errno != EEXIST)
 			err = -errno;
 		*slash = '/';
 	}
 	free(copy);
-	if (mkdir(path, mode) != 0)
+	if (mkdirat(AT_FDCWD, path, mode) != 0)
 		return errno == EEXIST ? -EEXIST : -errno;
 	return err == -EEXIST ? 0 : err;
 }
@@ -128,12 +129,13 @@ static int make_upper(const struct nfsd_per_client *each,
 		err = -errno;
 	/* Without root, its owner stays the server's user. */
 	if (err == 0 && each->limits.as_root &&
-	    chown(config->upperdir, st.st_uid, st.st_gid) != 0)
+	    fchownat(AT_FDCWD, config->upperdir, st.st_uid, st.st_gid, 0) != 0)
 		err = -errno;
-	if (err == 0 && chmod(config->upperdir, st.st_mode & 07777) != 0)
+	if (err == 0 &&
+	    fchmodat(AT_FDCWD, config->upperdir, st.st_mode & 07777, 0) != 0)
 		err = -errno;
 	if (err != 0)
-		rmdir(config->upperdir);
+		unlinkat(AT_FDCWD, config->upperdir, AT_REMOVEDIR);
 	return err;
 }
 
@@ -422,6 +424,32 @@ int nfsd_per_client_find(struct nfsd_per_client *each,
 
 /* ---- the whole --------------------------------------------------------------------- */
 
+/* What all uppers are below: the server may be locked up when the first one comes. */
+static int make_common(const struct nfsd_export_config *config, char *why,
+                       size_t size)
+{
+	const char *const paths[] = { config->upperdir, config->workdir,
+		                      config->statedir };
+	char *common;
+	int err = 0;
+
+	for (size_t i = 0; err == 0 && i < 3; i++) {
+		if (paths[i] == NULL ||
+		    !(nfsd_template_kinds(paths[i]) & NFSD_TEMPLATE_CLIENT))
+			continue;
+		common = nfsd_template_common(paths[i]);
+		err = common != NULL ? make_dirs(common, 0755) : -ENOMEM;
+		if (err == -EEXIST)
+			err = 0;
+		if (err != 0)
+			snprintf(why, size, "'%s': %s",
+			         common != NULL ? common : paths[i],
+			         strerror(-err));
+		free(common);
+	}
+	return err;
+}
+
 /* What is lower is everybody's. */
 static int open_base(struct nfsd_per_client *each,
                      const struct nfsd_overlay_limits *limits, char *why,
@@ -468,7 +496,8 @@ int nfsd_per_client_new(const struct nfsd_export_config *config, bool read_only,
 	crypto_shorthash_keygen(each->key);
 	pthread_mutex_init(&each->opening, NULL);
 	pthread_mutex_init(&each->lock, NULL);
-	if (config->nlowerdirs > 0 && config->upperdir != NULL &&
+	err = make_common(config, why, size);
+	if (err == 0 && config->nlowerdirs > 0 && config->upperdir != NULL &&
 	    nfsd_export_config_lower_kinds(config) == 0)
 		err = open_base(each, &half, why, size);
 	if (err != 0) {

@@ -8,6 +8,36 @@
 
 #define WHY_SIZE 512
 
+struct checking {
+	const struct nfsd_sandbox *sandbox;
+	char *why;
+};
+
+static int check_dir(void *arg, const char *path, bool writes)
+{
+	const struct checking *checking = arg;
+
+	return nfsd_sandbox_covers(checking->sandbox, path,
+	                           writes ? NFSD_SANDBOX_WRITE
+	                                  : NFSD_SANDBOX_READ,
+	                           checking->why, WHY_SIZE);
+}
+
+/* Whether all can be opened that the file speaks of. */
+static int check_dirs(const struct nfsd_reload *reload,
+                      const struct nfsd_exports_file *file, char *why)
+{
+	struct checking checking = { reload->sandbox, why };
+	int err = 0;
+
+	for (size_t i = 0; err == 0 && i < file->count; i++) {
+		strcpy(why, strerror(ENOMEM));
+		err = nfsd_export_config_dirs(&file->entries[i].config,
+		                              check_dir, &checking);
+	}
+	return err;
+}
+
 /* A table of what the file says, which shares with what is in force. */
 static int make_exports(struct nfsd_reload *reload,
                         const struct nfsd_exports_file *file,
@@ -84,7 +114,8 @@ void nfsd_reload_begin(struct nfsd_reload *reload)
 		         "%s; the exports stay as they are", why);
 		return;
 	}
-	if (make_exports(reload, &file, &exports, why) != 0) {
+	if (check_dirs(reload, &file, why) != 0 ||
+	    make_exports(reload, &file, &exports, why) != 0) {
 		nfsd_log(reload->log, LOG_ERR,
 		         "%s: %s; the exports stay as they are", reload->path,
 		         why);

@@ -1,7 +1,8 @@
 /*
  * The file of exports, read again while they are served.
  *
- * What is wrong in it leaves the old exports in force. What is the same stays open;
+ * What is wrong in it, or needs a directory that the server has locked itself out of
+ * (sandbox.h), leaves the old exports in force. What is the same stays open;
  * what is gone is closed to new calls, and let go of when the last one has ended that
  * had it. Where the new needs a layer that the old has in use, its clients are told to
  * come again until then; if it cannot be opened at last, the old exports come back.
@@ -15,6 +16,7 @@
 
 #include "server/exports_file.h"
 #include "server/exports_open.h"
+#include "server/sandbox.h"
 #include "server/serving.h"
 
 struct nfsd_reload {
@@ -24,6 +26,7 @@ struct nfsd_reload {
 	struct nfsd_hosts *hosts;
 	struct nfsd_overlay_limits limits;
 	struct nfsd_log *log;
+	const struct nfsd_sandbox *sandbox; /* NULL: all can be opened */
 
 	/* All zero at first. */
 	struct nfsd_exports_file file; /* of what is in force */

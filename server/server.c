@@ -319,34 +319,25 @@ int nfsd_server_new(const struct nfsd_options *options, struct nfsd_log *log,
 
 /* ---- locking it up ------------------------------------------------------ */
 
-/* NULL: none of this kind. */
-static int allow(struct nfsd_server *server, const char *path,
-                 enum nfsd_sandbox_use use, char *why, size_t size)
-{
-	return path == NULL ? 0
-	                    : nfsd_sandbox_allow(server->sandbox, path, use,
-	                                         why, size);
-}
+struct allowing {
+	struct nfsd_sandbox *sandbox;
+	char *why;
+	size_t size;
+};
 
-static int allow_layers(struct nfsd_server *server,
-                        const struct nfsd_export_config *export, char *why,
-                        size_t size)
+static int allow_dir(void *arg, const char *path, bool writes)
 {
-	const char *const own[] = { export->upperdir, export->workdir,
-		                    export->statedir };
-	int err = 0;
+	const struct allowing *allowing = arg;
 
-	for (size_t i = 0; err == 0 && i < export->nlowerdirs; i++)
-		err = allow(server, export->lowerdirs[i], NFSD_SANDBOX_READ,
-		            why, size);
-	for (size_t i = 0; err == 0 && i < sizeof(own) / sizeof(own[0]); i++)
-		err = allow(server, own[i], NFSD_SANDBOX_WRITE, why, size);
-	return err;
+	return nfsd_sandbox_allow(allowing->sandbox, path,
+	                          writes ? NFSD_SANDBOX_WRITE
+	                                 : NFSD_SANDBOX_READ,
+	                          allowing->why, allowing->size);
 }
 
 /* The directory of a file that is, or will be, another one of that name. */
-static int allow_around(struct nfsd_server *server, const char *file,
-                        enum nfsd_sandbox_use use, char *why, size_t size)
+static int allow_around(struct allowing *allowing, const char *file,
+                        bool writes)
 {
 	char *copy = file != NULL ? strdup(file) : NULL;
 	int err;
@@ -354,8 +345,9 @@ static int allow_around(struct nfsd_server *server, const char *file,
 	if (file == NULL)
 		return 0;
 	if (copy == NULL)
-		return fail(-ENOMEM, why, size, "%s", strerror(ENOMEM));
-	err = allow(server, dirname(copy), use, why, size);
+		return fail(-ENOMEM, allowing->why, allowing->size, "%s",
+		            strerror(ENOMEM));
+	err = allow_dir(allowing, dirname(copy), writes);
 	free(copy);
 	return err;
 }
@@ -366,18 +358,16 @@ static int allow_all(struct nfsd_server *server, char *why, size_t size)
 	/* It is to be read again. */
 	const char *exports =
 		options->file.count != 0 ? options->exports : NULL;
-	int err = allow_around(server, options->stats, NFSD_SANDBOX_WRITE, why,
-	                       size);
+	struct allowing allowing = { server->sandbox, why, size };
+	int err = allow_around(&allowing, options->stats, true);
 
 	if (err == 0)
-		err = allow_around(server, exports, NFSD_SANDBOX_READ, why,
-		                   size);
+		err = allow_around(&allowing, exports, false);
 	for (size_t i = 0; err == 0 && i < server->nentries; i++)
-		err = allow_layers(server, &server->entries[i].config, why,
-		                   size);
+		err = nfsd_export_config_dirs(&server->entries[i].config,
+		                              allow_dir, &allowing);
 	for (size_t i = 0; err == 0 && i < options->nallowed; i++)
-		err = allow(server, options->allowed[i], NFSD_SANDBOX_WRITE,
-		            why, size);
+		err = allow_dir(&allowing, options->allowed[i], true);
 	return err;
 }
 
@@ -387,6 +377,7 @@ int nfsd_server_confine(struct nfsd_server *server, char *why, size_t size)
 
 	if (err != 0)
 		return fail(err, why, size, "%s", strerror(-err));
+	server->reload.sandbox = server->sandbox;
 	err = allow_all(server, why, size);
 	return err == 0 ? nfsd_sandbox_enter(server->sandbox, server->log, why,
 	                                     size)

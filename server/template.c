@@ -111,3 +111,24 @@ char *nfsd_template_fill(const char *path,
 	free(text);
 	return NULL;
 }
+
+/* Whatever comes before the first directory that is not the same for all. */
+char *nfsd_template_common(const char *path)
+{
+	size_t end = 0, i;
+	char *begin, *common;
+
+	for (i = 0; path[i] != '\0'; i += path[i] == '%' ? 2 : 1) {
+		if (path[i] == '/')
+			end = i;
+		if (path[i] == '%' && path[i + 1] != '%')
+			break;
+	}
+	begin = strndup(path, path[i] == '\0' ? i : end);
+	if (begin == NULL)
+		return NULL;
+	common = nfsd_template_fill(*begin == '\0' ? "/" : begin,
+	                            &(struct nfsd_template_values){ 0 });
+	free(begin);
+	return common;
+}

@@ -16,6 +16,7 @@ enum {
 	NFSD_TEMPLATE_ADDRESS = 1,
 	NFSD_TEMPLATE_NAME = 2,
 	NFSD_TEMPLATE_NETWORK = 4,
+	NFSD_TEMPLATE_CLIENT = 7, /* any of the above */
 	NFSD_TEMPLATE_PERCENT = 8,
 	NFSD_TEMPLATE_WRONG = 16, /* a "%" that is none of them */
 };
@@ -35,5 +36,8 @@ struct nfsd_template_values {
  */
 char *nfsd_template_fill(const char *path,
                          const struct nfsd_template_values *values);
+
+/* The directory that all of its paths are below, to be freed; NULL: no memory. */
+char *nfsd_template_common(const char *path);
 
 #endif

@@ -83,7 +83,7 @@ START_TEST(each_machine_has_its_own_changes)
 	nfs_fh3 file;
 
 	serve(lab);
-	ck_assert(!exists("uppers"));
+	ck_assert(!exists("uppers/127.0.0.1"));
 	mount_as(&one, "127.0.0.1");
 	ck_assert(exists("uppers/127.0.0.1"));
 	ck_assert(!exists("uppers/127.0.0.2"));

@@ -4,8 +4,11 @@
  */
 #include "config.h"
 
+#include <linux/landlock.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "tests/daemon/caller.h"
@@ -31,7 +34,8 @@ static void write_exports(const char *format)
 
 static void serve(const char *format)
 {
-	const char *const arguments[] = { "-e", exports, NULL };
+	const char *const arguments[] = { "-e", exports, "--allow",
+		                          veneerd->top, NULL };
 
 	write_exports(format);
 	daemon_serve(veneerd, arguments);
@@ -42,6 +46,12 @@ static void reload(const char *format, const char *line)
 	write_exports(format);
 	ck_assert_int_eq(kill(veneerd->pid, SIGHUP), 0);
 	daemon_await_log(veneerd, line);
+}
+
+static bool has_landlock(void)
+{
+	return syscall(SYS_landlock_create_ruleset, NULL, 0,
+	               LANDLOCK_CREATE_RULESET_VERSION) >= 2;
 }
 
 static void setup(void)
@@ -82,6 +92,20 @@ START_TEST(what_is_the_same_goes_on_and_what_is_new_is_there)
 	nfs_assert_text(client, nfs_find(client, other, "file"), "other");
 	ck_assert(nfs_same_handle(root, nfs_find(client, root, ".")));
 	client_free(client);
+}
+END_TEST
+
+/* The server has locked itself out of what it did not know at its start. */
+START_TEST(what_needs_another_directory_waits_for_a_restart)
+{
+	const char *const arguments[] = { "-e", exports, NULL };
+
+	write_exports(EXPORT);
+	daemon_serve(veneerd, arguments);
+	reload(EXPORT OTHER, "the exports stay as they are");
+	daemon_await_log(veneerd, "--allow");
+	ck_assert_int_eq(mount_status(veneerd, OURS, "/other"), MNT3ERR_NOENT);
+	ck_assert_int_eq(mount_status(veneerd, OURS, "/export"), MNT3_OK);
 }
 END_TEST
 
@@ -225,6 +249,10 @@ int main(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase,
 	               what_is_the_same_goes_on_and_what_is_new_is_there);
+	if (has_landlock())
+		tcase_add_test(
+			tcase,
+			what_needs_another_directory_waits_for_a_restart);
 	tcase_add_test(tcase, what_is_gone_is_closed_and_its_layers_are_free);
 	tcase_add_test(tcase, what_clients_may_do_counts_from_the_next_call);
 	tcase_add_test(tcase, a_new_layer_on_top_keeps_handles_and_changes);
