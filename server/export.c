@@ -22,6 +22,7 @@ struct nfsd_overlay {
 /* Lists of pointers: what they point to stays where it is. */
 struct nfsd_exports {
 	struct nfsd_hosts *hosts;
+	struct nfsd_groups *groups;
 	struct nfsd_export **exports;
 	size_t nexports;
 	struct nfsd_export **by_id; /* the same, in that order */
@@ -37,13 +38,21 @@ struct nfsd_exports {
 	bool has_deferred;
 };
 
-struct nfsd_exports *nfsd_exports_new(struct nfsd_hosts *hosts)
+struct nfsd_exports *nfsd_exports_new(struct nfsd_hosts *hosts,
+                                      struct nfsd_groups *groups)
 {
 	struct nfsd_exports *exports = calloc(1, sizeof(*exports));
 
-	if (exports != NULL)
-		exports->hosts = hosts;
+	if (exports == NULL)
+		return NULL;
+	exports->hosts = hosts;
+	exports->groups = groups;
 	return exports;
+}
+
+struct nfsd_groups *nfsd_exports_groups(const struct nfsd_exports *exports)
+{
+	return exports->groups;
 }
 
 struct nfsd_hosts *nfsd_exports_hosts(const struct nfsd_exports *exports)

@@ -22,6 +22,7 @@
 #include "rpc/orpc.h"
 #include "server/client.h"
 #include "server/export_config.h"
+#include "server/groups.h"
 #include "server/hosts.h"
 
 struct nfsd_point;
@@ -57,11 +58,16 @@ struct nfsd_point {
 
 struct nfsd_exports;
 
-/* `hosts` is borrowed; NULL: there are no clients that need a name. */
-struct nfsd_exports *nfsd_exports_new(struct nfsd_hosts *hosts);
+/*
+ * Both are borrowed. `hosts` may be NULL: there are no clients that need a name; and
+ * `groups`: no access with manage_gids.
+ */
+struct nfsd_exports *nfsd_exports_new(struct nfsd_hosts *hosts,
+                                      struct nfsd_groups *groups);
 
 /* Borrowed. */
 struct nfsd_hosts *nfsd_exports_hosts(const struct nfsd_exports *exports);
+struct nfsd_groups *nfsd_exports_groups(const struct nfsd_exports *exports);
 
 /* Closes the overlays that no other table has. NULL is fine. */
 void nfsd_exports_free(struct nfsd_exports *exports);

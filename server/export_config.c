@@ -270,6 +270,8 @@ static const struct {
 	{ "no_root_squash", FIELD(access.root_squash), false },
 	{ "all_squash", FIELD(access.all_squash), true },
 	{ "no_all_squash", FIELD(access.all_squash), false },
+	{ "manage_gids", FIELD(access.manage_gids), true },
+	{ "no_manage_gids", FIELD(access.manage_gids), false },
 };
 #define NFLAGS (sizeof(flags) / sizeof(flags[0]))
 

@@ -27,6 +27,7 @@ struct nfsd_access {
 	bool secure;      /* from a port below 1024 only */
 	bool root_squash; /* uid 0 and gid 0 become anonymous */
 	bool all_squash;  /* everybody does */
+	bool manage_gids; /* groups are the server's to say, not the client's */
 	uint32_t anonuid, anongid;
 	bool has_anonuid, has_anongid; /* they have been given */
 };

@@ -49,9 +49,10 @@ static void put_lowerdirs(const struct nfsd_export_config *config, FILE *out)
 
 static void put_access(const struct nfsd_access *access, FILE *out)
 {
-	fprintf(out, ",%ssecure,%sroot_squash,%sall_squash",
+	fprintf(out, ",%ssecure,%sroot_squash,%sall_squash,%smanage_gids",
 	        access->secure ? "" : "in", access->root_squash ? "" : "no_",
-	        access->all_squash ? "" : "no_");
+	        access->all_squash ? "" : "no_",
+	        access->manage_gids ? "" : "no_");
 	/* Without root it makes a difference that they were given. */
 	if (access->has_anonuid)
 		fprintf(out, ",anonuid=%u", access->anonuid);

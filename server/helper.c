@@ -32,7 +32,9 @@
 
 /* Who wants to register does not wait for those who look up. */
 #define REGISTER_CHANNEL NFSD_HELPER_LOOKUPS
-_Static_assert(HELPER_CHANNELS == REGISTER_CHANNEL + 1, "channels");
+/* Nor do users for hosts. */
+#define USER_CHANNEL (REGISTER_CHANNEL + 1)
+_Static_assert(HELPER_CHANNELS == USER_CHANNEL + NFSD_HELPER_USERS, "channels");
 
 struct channel {
 	int fd;
@@ -126,10 +128,12 @@ static void close_channels(struct nfsd_helper *helper)
 static int start(struct nfsd_helper *helper, const struct nfsd_user *user,
                  bool registers)
 {
-	int other[HELPER_CHANNELS] = { -1, -1, -1, -1, -1 };
-	int err = make_channels(helper, other);
+	int other[HELPER_CHANNELS], err;
 	struct helper_answer ready;
 
+	for (unsigned i = 0; i < HELPER_CHANNELS; i++)
+		other[i] = -1;
+	err = make_channels(helper, other);
 	if (err == 0) {
 		helper->pid = fork();
 		if (helper->pid == 0) {
@@ -335,6 +339,23 @@ int nfsd_helper_name(struct nfsd_helper *helper, const struct in6_addr *address,
 		return -EINVAL;
 	strcpy(name, answer.name);
 	return 1;
+}
+
+int nfsd_helper_groups(struct nfsd_helper *helper, uint32_t uid, uint32_t *ids)
+{
+	struct helper_question question = {
+		.what = HELPER_GROUPS,
+		.user = { .uid = uid },
+	};
+	struct helper_answer answer;
+	int n = ask(helper, USER_CHANNEL, NFSD_HELPER_USERS, &question, &answer,
+	            LOOKUP_MS);
+
+	if (n > NFSD_HELPER_MAX_GROUPS)
+		return -EINVAL;
+	for (int i = 0; i < n; i++)
+		ids[i] = answer.groups[i];
+	return n;
 }
 
 static int put_programs(struct helper_registration *to,

@@ -32,6 +32,10 @@ struct nfsd_helper;
 
 /* How many of a kind can be under way at a time. */
 #define NFSD_HELPER_LOOKUPS 4
+#define NFSD_HELPER_USERS 2
+
+/* Groups of a user that are told. */
+#define NFSD_HELPER_MAX_GROUPS 1024
 
 /*
  * Start it, as this user (NULL: the one who starts it); where it is to register, it
@@ -61,6 +65,9 @@ int nfsd_helper_is_client(struct nfsd_helper *helper,
 /* As nfsd_resolve_name; `name` has room for NI_MAXHOST bytes. */
 int nfsd_helper_name(struct nfsd_helper *helper, const struct in6_addr *address,
                      char *name);
+
+/* As nfsd_resolve_groups; `ids` has room for NFSD_HELPER_MAX_GROUPS. */
+int nfsd_helper_groups(struct nfsd_helper *helper, uint32_t uid, uint32_t *ids);
 
 /* As orpc_rpcbind_set and orpc_rpcbind_unset. -E2BIG: too many of anything. */
 int nfsd_helper_register(struct nfsd_helper *helper,

@@ -12,13 +12,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "server/helper.h"
+
 #define HELPER_MAX_PROGRAMS 16
 #define HELPER_MAX_ADDRESSES 32
-#define HELPER_CHANNELS 5
+#define HELPER_CHANNELS 7
 
 enum helper_what {
 	HELPER_IS_CLIENT,
 	HELPER_NAME,
+	HELPER_GROUPS,
 	HELPER_REGISTER,
 	HELPER_UNREGISTER
 };
@@ -39,11 +42,16 @@ struct helper_registration {
 	char addresses[HELPER_MAX_ADDRESSES][INET6_ADDRSTRLEN + 16];
 };
 
+struct helper_user {
+	uint32_t uid;
+};
+
 struct helper_question {
 	uint32_t number; /* of the channel's questions; not 0 */
 	uint32_t what;   /* enum helper_what */
 	union {
 		struct helper_client client;
+		struct helper_user user;
 		struct helper_registration registration;
 	};
 };
@@ -51,7 +59,10 @@ struct helper_question {
 struct helper_answer {
 	uint32_t number; /* of the question; 0: of none, at the start */
 	int32_t result;  /* as the function returns it that was asked for */
-	char name[NI_MAXHOST]; /* terminated */
+	union {
+		char name[NI_MAXHOST]; /* terminated */
+		uint32_t groups[NFSD_HELPER_MAX_GROUPS];
+	};
 };
 
 /* Bytes of a question of this kind; 0: there is no such kind. */

@@ -71,6 +71,15 @@ static int take_programs(const struct helper_registration *asked,
 	return (int)asked->nprograms;
 }
 
+static int groups(struct serving *serving,
+                  const struct helper_question *question,
+                  struct helper_answer *answer)
+{
+	(void)serving;
+	return nfsd_resolve_groups(question->user.uid, answer->groups,
+	                           NFSD_HELPER_MAX_GROUPS);
+}
+
 static int set(struct serving *serving, const struct helper_question *question,
                struct helper_answer *answer)
 {
@@ -122,6 +131,7 @@ static const struct {
 } kinds[] = {
 	[HELPER_IS_CLIENT] = { BYTES(client), is_client },
 	[HELPER_NAME] = { BYTES(client), name },
+	[HELPER_GROUPS] = { BYTES(user), groups },
 	[HELPER_REGISTER] = { BYTES(registration), set },
 	[HELPER_UNREGISTER] = { BYTES(registration), unset },
 };

@@ -115,6 +115,7 @@ static enum orpc_status run(struct orpc_call *call,
 	request.export = NULL;
 	request.caller.may_wait = call->may_wait;
 	request.caller.began = 0;
+	request.own_groups = NULL;
 	request.node[0] = request.node[1] = NULL;
 	for (int i = 0; i < 2; i++)
 		request.change[i].has_before = request.change[i].has_after =
@@ -133,6 +134,7 @@ static enum orpc_status run(struct orpc_call *call,
 		status = answer(&request, operation, err);
 	ovl_node_unref(request.node[0]);
 	ovl_node_unref(request.node[1]);
+	nfsd_group_list_unref(request.own_groups);
 	return status;
 }
 

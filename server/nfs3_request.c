@@ -3,6 +3,7 @@
 #include "server/nfs3_request.h"
 
 #include <errno.h>
+#include <rpc/auth.h>
 
 #include "server/handle.h"
 
@@ -43,6 +44,35 @@ static int check_own(const struct nfs3_request *request,
 	return err != 0 || own != export ? -EACCES : 0;
 }
 
+/*
+ * What groups the caller is in, where he is not to say that himself. Whom the export
+ * makes anonymous is in none.
+ */
+static int look_up_groups(struct nfs3_request *request,
+                          const struct nfsd_access *access)
+{
+	const struct orpc_call *call = request->call;
+	struct ovl_caller *caller = &request->caller;
+	size_t n;
+	int err;
+
+	if (!access->manage_gids)
+		return 0;
+	caller->ngroups = 0;
+	if (call->cred.flavor != AUTH_SYS || access->all_squash ||
+	    caller->uid != call->cred.uid)
+		return 0;
+	err = nfsd_groups_get(nfsd_exports_groups(request->exports),
+	                      caller->uid, call->may_wait,
+	                      &request->own_groups);
+	if (err != 0)
+		return err;
+	caller->groups = nfsd_group_list_ids(request->own_groups,
+	                                     access->root_squash, &n);
+	caller->ngroups = (unsigned)n;
+	return 0;
+}
+
 int nfs3_open(struct nfs3_request *request, const struct nfsd_fh *fh)
 {
 	const struct orpc_call *call = request->call;
@@ -66,6 +96,9 @@ int nfs3_open(struct nfs3_request *request, const struct nfsd_fh *fh)
 	request->fs = export->fs;
 	nfsd_grant_squash(&grant->access, &call->cred, &request->caller,
 	                  request->groups);
+	err = look_up_groups(request, &grant->access);
+	if (err != 0)
+		return err;
 	request->caller.began = ovl_begin(request->fs);
 	return ovl_resolve(request->fs, &request->caller, id,
 	                   &request->node[0]);

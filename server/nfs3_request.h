@@ -33,6 +33,8 @@ struct nfs3_request {
 	struct ovl *fs;                   /* of the export */
 	struct ovl_caller caller;
 	uint32_t groups[ORPC_MAX_GIDS];
+	struct nfsd_group_list
+		*own_groups; /* by the server's database; or NULL */
 	/* By the order of the handles in the arguments; NULL: not open. */
 	struct ovl_node *node[2];
 	/* What has happened to them, for weak cache consistency data. */

@@ -61,6 +61,7 @@ const char nfsd_options_help[] =
 	"  sync, async, volatile    changes are stable at the reply, later, never\n"
 	"  secure, insecure         calls from ports below 1024 only; from any\n"
 	"  root_squash, no_root_squash, all_squash, no_all_squash\n"
+	"  manage_gids, no_manage_gids  groups as the server knows them; as sent\n"
 	"  anonuid=UID, anongid=GID who squashed callers become (65534)\n"
 	"\n"
 	"See veneerd(8).\n";

@@ -44,7 +44,8 @@ static int make_exports(struct nfsd_reload *reload,
                         struct nfsd_exports **made, char *why)
 {
 	const struct nfsd_exports *old = nfsd_serving_exports(reload->serving);
-	struct nfsd_exports *exports = nfsd_exports_new(reload->hosts);
+	struct nfsd_exports *exports =
+		nfsd_exports_new(reload->hosts, reload->groups);
 	int err;
 
 	if (exports == NULL) {

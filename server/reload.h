@@ -24,6 +24,7 @@ struct nfsd_reload {
 	const char *path;
 	struct nfsd_serving *serving;
 	struct nfsd_hosts *hosts;
+	struct nfsd_groups *groups;
 	struct nfsd_overlay_limits limits;
 	struct nfsd_log *log;
 	const struct nfsd_sandbox *sandbox; /* NULL: all can be opened */

@@ -4,7 +4,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <grp.h>
 #include <netdb.h>
+#include <pwd.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* An address as the system knows it. */
@@ -92,4 +95,26 @@ int nfsd_resolve(const struct nfsd_client *client,
 		return has_name > 0 ? nfsd_client_has_name(client, name)
 		                    : has_name;
 	}
+}
+
+/* What a line of the user database takes, at the most. */
+#define PASSWD_MAX (64 << 10)
+
+_Static_assert(sizeof(gid_t) == sizeof(uint32_t), "ids of 32 bits");
+
+int nfsd_resolve_groups(uint32_t uid, uint32_t *ids, int max)
+{
+	struct passwd entry, *user = NULL;
+	char *buffer = malloc(PASSWD_MAX);
+	int err, n = max;
+
+	if (buffer == NULL)
+		return -ENOMEM;
+	err = getpwuid_r(uid, &entry, buffer, PASSWD_MAX, &user);
+	if (user == NULL)
+		n = err != 0 && err != ENOENT ? -EIO : 0;
+	else if (getgrouplist(user->pw_name, user->pw_gid, ids, &n) < 0)
+		n = max; /* there are more */
+	free(buffer);
+	return n;
 }

@@ -12,6 +12,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdint.h>
 
 #include "server/client.h"
 
@@ -27,5 +28,11 @@ int nfsd_resolve(const struct nfsd_client *client,
  * nobody could tell. Thread-safe.
  */
 int nfsd_resolve_name(const struct in6_addr *address, char name[NI_MAXHOST]);
+
+/*
+ * The groups that this user is in, of `max` at most: how many; 0: the system does not
+ * know him; below 0: nobody could tell. Thread-safe.
+ */
+int nfsd_resolve_groups(uint32_t uid, uint32_t *ids, int max);
 
 #endif

@@ -56,6 +56,7 @@ struct nfsd_server {
 	size_t nentries;
 	struct nfsd_exports_entry single;
 	struct nfsd_hosts *hosts;
+	struct nfsd_groups *groups;
 	struct nfsd_serving *serving;
 	struct nfsd_reload reload;
 	struct nfsd_mount *mount;
@@ -143,6 +144,7 @@ static int open_exports(struct nfsd_server *server, char *why, size_t size)
 		.path = server->options->exports,
 		.serving = server->serving,
 		.hosts = server->hosts,
+		.groups = server->groups,
 		.limits = {
 			.max_entries = server->options->max_entries,
 			.max_files = max_files(server),
@@ -180,7 +182,8 @@ static void choose_entries(struct nfsd_server *server)
 /* Of exports that are yet to be filled in. */
 static int make_serving(struct nfsd_server *server)
 {
-	struct nfsd_exports *exports = nfsd_exports_new(server->hosts);
+	struct nfsd_exports *exports =
+		nfsd_exports_new(server->hosts, server->groups);
 
 	if (exports == NULL)
 		return -ENOMEM;
@@ -206,6 +209,9 @@ static int make_programs(struct nfsd_server *server)
 
 	server->hosts = nfsd_hosts_new(server->log, server->helper);
 	if (server->hosts == NULL)
+		return -ENOMEM;
+	server->groups = nfsd_groups_new(server->helper);
+	if (server->groups == NULL)
 		return -ENOMEM;
 	if (make_serving(server) != 0)
 		return -ENOMEM;
@@ -510,6 +516,7 @@ void nfsd_server_free(struct nfsd_server *server)
 	nfsd_mount_free(server->mount);
 	nfsd_serving_free(server->serving);
 	nfsd_reload_release(&server->reload);
+	nfsd_groups_free(server->groups);
 	nfsd_hosts_free(server->hosts);
 	nfsd_sandbox_free(server->sandbox);
 	free(server);

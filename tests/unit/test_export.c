@@ -28,7 +28,7 @@ static void setup(void)
 	one = (struct ovl){ .id = 1 };
 	two = (struct ovl){ .id = 2 };
 	three = (struct ovl){ .id = 3 };
-	exports = nfsd_exports_new(NULL);
+	exports = nfsd_exports_new(NULL, NULL);
 	ck_assert_ptr_nonnull(exports);
 }
 

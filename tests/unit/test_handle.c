@@ -21,7 +21,7 @@ static void setup(void)
 {
 	const struct nfsd_access access = { 0 };
 
-	exports = nfsd_exports_new(NULL);
+	exports = nfsd_exports_new(NULL, NULL);
 	ck_assert_ptr_nonnull(exports);
 	ck_assert_int_eq(add_for_everybody(exports, "/one", &one, &access), 0);
 	ck_assert_int_eq(add_for_everybody(exports, "/two", &two, &access), 0);

@@ -104,7 +104,7 @@ static void setup(void)
 {
 	const struct nfsd_access access = { .secure = false };
 
-	exports = nfsd_exports_new(NULL);
+	exports = nfsd_exports_new(NULL, NULL);
 	ck_assert_int_eq(add_for_everybody(exports, "/e", &fs, &access), 0);
 }
 

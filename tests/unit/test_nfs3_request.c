@@ -77,7 +77,7 @@ static void setup(void)
 
 	one = (struct ovl){ .id = 1, .key = { 1 } };
 	two = (struct ovl){ .id = 2, .key = { 2 } };
-	exports = nfsd_exports_new(NULL);
+	exports = nfsd_exports_new(NULL, NULL);
 	ck_assert_int_eq(add_for_everybody(exports, "/one", &one, &access), 0);
 	ck_assert_int_eq(add_for_everybody(exports, "/two", &two, &access), 0);
 	orpc_bufs_init(&bufs, 2 * MAX_RESULTS);
