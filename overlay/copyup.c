@@ -515,6 +515,15 @@ int ovl_copyup_for(struct ovl *fs, const struct ovl_caller *caller,
 	return err ? err : ovl_copyup(fs, node, size, upper);
 }
 
+int ovl_copyup_to_name(struct ovl *fs, struct ovl_node *node,
+                       struct ovl_node **upper)
+{
+	bool follows = fs->redirect_dir != OVL_REDIRECT_NOFOLLOW;
+
+	return ovl_copyup(fs, node, follows ? OVL_COPYUP_ATTRS : OVL_COPYUP_ALL,
+	                  upper);
+}
+
 int ovl_copyup_name(struct ovl *fs, struct ovl_node *dir, const char *name,
                     struct ovl_node *file, struct ovl_node **upper)
 {

@@ -36,6 +36,13 @@ int ovl_copyup_for(struct ovl *fs, const struct ovl_caller *caller,
                    struct ovl_node **upper);
 
 /*
+ * The same of what is to get another name. A metacopy would find its data by a
+ * redirect from then on: where none is followed, the data come along.
+ */
+int ovl_copyup_to_name(struct ovl *fs, struct ovl_node *node,
+                       struct ovl_node **upper);
+
+/*
  * The same of a file (OVL_COPYUP_ATTRS) by one of its names, which the copy gets,
  * if it is made now: `name` in `dir`, by which `file` has been found.
  */

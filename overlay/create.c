@@ -550,7 +550,7 @@ int ovl_link(struct ovl *fs, const struct ovl_caller *caller,
 	if (!err && node->dir)
 		err = -EPERM;
 	if (!err)
-		err = ovl_copyup(fs, node, OVL_COPYUP_ATTRS, &upper);
+		err = ovl_copyup_to_name(fs, node, &upper);
 	if (!err)
 		err = ovl_metacopy_redirect(fs, upper);
 	if (!err)

@@ -403,7 +403,7 @@ static int open_edits(struct renaming *r, struct ovl_node *from,
 	struct ovl_node *upper;
 	int err;
 
-	err = ovl_copyup(r->fs, r->source, OVL_COPYUP_ATTRS, &upper);
+	err = ovl_copyup_to_name(r->fs, r->source, &upper);
 	if (err)
 		return err;
 	err = ovl_metacopy_redirect(r->fs, upper);

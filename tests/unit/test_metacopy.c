@@ -289,6 +289,26 @@ START_TEST(renamed_and_linked_it_finds_its_data)
 }
 END_TEST
 
+/* A redirect that nobody follows would lose it at the next start. */
+START_TEST(where_no_redirect_is_followed_a_new_name_completes_it)
+{
+	stage.redirect_dir = OVL_REDIRECT_NOFOLLOW;
+	tree_file("low/file", "text");
+	tree_file("low/linked", "text");
+	stage_open();
+	ck_assert_int_eq(rename_name("", "file", "", "moved"), 0);
+	ck_assert_int_eq(link_name("linked", "", "link"), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		ck_assert(has_text("moved", "text"));
+		ck_assert(has_text("link", "text"));
+		ck_assert(has_text("linked", "text"));
+		stage_reopen();
+	}
+	ck_assert(!has_mark("up/moved", "metacopy"));
+	ck_assert(!has_mark("up/moved", "redirect"));
+}
+END_TEST
+
 START_TEST(in_a_renamed_directory_it_finds_its_data)
 {
 	tree_mkdir("low/dir");
@@ -483,6 +503,8 @@ int main(void)
 	tcase_add_test(tcase, cutting_and_growing_complete_it);
 	tcase_add_test(tcase, what_a_cut_one_has_lost_stays_lost);
 	tcase_add_test(tcase, renamed_and_linked_it_finds_its_data);
+	tcase_add_test(tcase,
+	               where_no_redirect_is_followed_a_new_name_completes_it);
 	tcase_add_test(tcase, in_a_renamed_directory_it_finds_its_data);
 	tcase_add_test(tcase, all_names_of_a_lower_file_are_one_metacopy);
 	tcase_add_test(tcase, an_empty_file_needs_none);
