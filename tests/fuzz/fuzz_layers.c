@@ -30,7 +30,7 @@ static struct ovl *fs;
 static char *paths[IMAGE_LAYERS], *work, *state;
 static struct ovl_caller caller;
 static bool hasty;  /* what is looked up is looked up without waiting first */
-static bool forged; /* identities of this input: nothing is sure of them */
+static bool unsure; /* identities of this input (image.h) */
 
 /* What the last walk has found; each holds its node. */
 static struct found {
@@ -157,7 +157,7 @@ static uint64_t read_object(struct ovl_node *node, const struct ovl_attr *attr)
 /* What a listing says of an object, and what it says itself. */
 static void compare_attrs(const struct ovl_attr *a, const struct ovl_attr *b)
 {
-	if (forged ||
+	if (unsure ||
 	    (a->mode == b->mode && a->uid == b->uid && a->gid == b->gid &&
 	     a->size == b->size && a->nlink == b->nlink))
 		return;
@@ -202,9 +202,10 @@ static uint64_t look_at(struct ovl_node *dir, unsigned depth,
 	err = ovl_getattr(fs, &caller, node, &attr);
 	FUZZ_MUST(is_sane(err));
 	if (err == 0) {
-		FUZZ_MUST(forged || attr.fileid == list->names[i].fileid);
-		FUZZ_MUST(attr.fileid == ovl_node_id(node).fileid);
-		FUZZ_MUST((attr.mode & S_IFMT) == ovl_node_type(node));
+		FUZZ_MUST(unsure || attr.fileid == list->names[i].fileid);
+		FUZZ_MUST(unsure || attr.fileid == ovl_node_id(node).fileid);
+		FUZZ_MUST(unsure ||
+		          (attr.mode & S_IFMT) == ovl_node_type(node));
 		FUZZ_MUST(attr.nlink >= (S_ISDIR(attr.mode) ? 2 : 1));
 		FUZZ_MUST(!S_ISCHR(attr.mode) || attr.rdev_major != 0 ||
 		          attr.rdev_minor != 0);
@@ -217,7 +218,7 @@ static uint64_t look_at(struct ovl_node *dir, unsigned depth,
 			sum = fuzz_sum(sum, &attr.size, sizeof(attr.size));
 		sum ^= read_object(node, &attr);
 		err = ovl_resolve(fs, &caller, ovl_node_id(node), &again);
-		FUZZ_MUST(err == 0 || forged);
+		FUZZ_MUST(err == 0 || unsure);
 		ovl_node_unref(again);
 	}
 	keep(node, depth + 1);
@@ -425,7 +426,7 @@ static void find_all(const struct setup *setup, bool anew)
 		struct ovl_node *node = NULL;
 		int err = ovl_resolve(fs, &caller, ids[i], &node);
 
-		FUZZ_MUST(err == 0 || err == -EINPROGRESS || forged);
+		FUZZ_MUST(err == 0 || err == -EINPROGRESS || unsure);
 		if (err == 0)
 			FUZZ_MUST(ovl_node_id(node).fileid == ids[i].fileid);
 		ovl_node_unref(node);
@@ -439,7 +440,7 @@ static void run(struct fuzz_input *in, const struct setup *setup)
 
 	hasty = how & 64;
 	sum = walk(how & 1);
-	FUZZ_MUST(walk(how & 2) == sum || forged);
+	FUZZ_MUST(walk(how & 2) == sum || unsure);
 	for (unsigned i = 0; i < MAX_CHANGES && fuzz_left(in) > 0; i++) {
 		FUZZ_MUST(is_sane(change(in)));
 		/* What is found later is to be changed, too. */
@@ -449,7 +450,7 @@ static void run(struct fuzz_input *in, const struct setup *setup)
 	sum = walk(how & 8);
 	if (how & 16) {
 		find_all(setup, how & 128);
-		FUZZ_MUST(walk(how & 32) == sum || forged);
+		FUZZ_MUST(walk(how & 32) == sum || unsure);
 	}
 }
 
@@ -464,7 +465,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_place_renew("work");
 	fuzz_place_renew("state");
 	choose_setup(&in, &setup);
-	forged = image_make(&in);
+	unsure = image_make(&in);
 	sum = lower_sum();
 	if (open_overlay(&setup)) {
 		run(&in, &setup);

@@ -236,18 +236,22 @@ static size_t put_value(struct fuzz_input *in, char *value)
 	return n;
 }
 
-static void set_attribute(struct fuzz_input *in)
+/* True: a directory has got a redirect. */
+static bool set_attribute(struct fuzz_input *in)
 {
 	const struct object *object = choose_object(in);
 	const unsigned which = fuzz_byte(in);
 	char value[MAX_VALUE], name[64], *path;
 	size_t n = put_value(in, value);
+	int err;
 
 	snprintf(name, sizeof(name), "%s.%s", which & 128 ? "user" : "trusted",
 	         attributes[which % NATTRIBUTES]);
 	path = fuzz_place_path(object->path);
-	lsetxattr(path, name, value, n, 0);
+	err = lsetxattr(path, name, value, n, 0);
 	free(path);
+	return err == 0 && object->is_dir &&
+	       strcmp(attributes[which % NATTRIBUTES], OVL_XATTR_REDIRECT) == 0;
 }
 
 /* ---- origins ---------------------------------------------------------------- */
@@ -314,7 +318,7 @@ static void set_mode(struct fuzz_input *in)
 bool image_make(struct fuzz_input *in)
 {
 	unsigned steps = fuzz_byte(in);
-	bool forged = false;
+	bool unsure = false;
 
 	nobjects = 0;
 	for (unsigned i = 0; i < IMAGE_LAYERS; i++)
@@ -329,18 +333,18 @@ bool image_make(struct fuzz_input *in)
 			make_object(in);
 			break;
 		case 6 ... 8:
-			set_attribute(in);
+			unsure |= set_attribute(in);
 			break;
 		case 9:
 			make_link(in);
 			break;
 		case 10:
-			forged |= forge_origin(in);
+			unsure |= forge_origin(in);
 			break;
 		case 11:
 			set_mode(in);
 			break;
 		}
 	}
-	return forged;
+	return unsure;
 }

@@ -22,9 +22,11 @@ extern const char *image_names[IMAGE_NAMES];
 void image_init(int place);
 
 /*
- * Into layers that are empty. True: something in the upper layer says of itself
- * that it is another object, so that two may be one and the same. Nobody but who
- * owns that layer can do it; then nothing holds but that it ends.
+ * Into layers that are empty. True: two objects may have one identity, and nothing
+ * is sure but that everything ends. Something in the upper layer says of itself
+ * that it is another, which nobody but who owns that layer can do; or a directory
+ * has a redirect, and where it leads is seen by another way, too: then who of them
+ * has the identity of what they share depends on which was found first.
  */
 bool image_make(struct fuzz_input *in);
 
