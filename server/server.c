@@ -117,6 +117,14 @@ static int listen_all(struct nfsd_server *server, char *why, size_t size)
 	            server->port, strerror(-err));
 }
 
+static bool has_per_client(const struct nfsd_server *server)
+{
+	for (size_t i = 0; i < server->nentries; i++)
+		if (nfsd_export_config_kinds(&server->entries[i].config) != 0)
+			return true;
+	return false;
+}
+
 /* What the process may have open, less what others need. */
 static unsigned max_files(const struct nfsd_server *server)
 {
@@ -133,6 +141,9 @@ static unsigned max_files(const struct nfsd_server *server)
 	getrlimit(RLIMIT_NOFILE, &limit);
 	if (limit.rlim_cur < others + MIN_FILES)
 		return MIN_FILES;
+	/* Each client's overlay has a dozen descriptors of its own. */
+	if (has_per_client(server))
+		limit.rlim_cur = others + (limit.rlim_cur - others) / 2;
 	if (limit.rlim_cur > others + MAX_FILES)
 		return MAX_FILES;
 	return (unsigned)(limit.rlim_cur - others);
