@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -221,6 +222,40 @@ START_TEST(machines_of_a_network_may_share)
 }
 END_TEST
 
+/* The system may say otherwise, or nothing. */
+static bool is_localhost(const char *address)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	char name[NI_MAXHOST];
+
+	inet_pton(AF_INET, address, &in.sin_addr);
+	return getnameinfo((struct sockaddr *)&in, sizeof(in), name,
+	                   sizeof(name), NULL, 0, NI_NAMEREQD) == 0 &&
+	       strcmp(name, "localhost") == 0;
+}
+
+START_TEST(machines_may_be_told_apart_by_name)
+{
+	struct client *client;
+	char room[64];
+
+	if (!is_localhost("127.0.0.1") || is_localhost("127.8.8.8")) {
+		puts("machines_may_be_told_apart_by_name: skipped: no localhost");
+		return;
+	}
+	serve("/export -insecure,no_root_squash,lowerdir=%1$s/lower,"
+	      "upperdir=%1$s/up/%%h,workdir=%1$s/work/%%h,"
+	      "statedir=%1$s/state *\n");
+	client = call_from(veneerd, "127.0.0.1");
+	mount_from(client, "/export", room);
+	ck_assert(exists("up/localhost"));
+	/* It has no name. */
+	ck_assert_int_eq(mount_status(veneerd, "127.8.8.8", "/export"),
+	                 MNT3ERR_ACCES);
+	client_free(client);
+}
+END_TEST
+
 START_TEST(lower_layers_may_be_each_machine_s_own)
 {
 	struct client *client;
@@ -312,6 +347,7 @@ int main(void)
 	tcase_add_test(tcase, handles_survive_a_restart_without_a_mount);
 	tcase_add_test(tcase, a_new_upper_looks_like_what_is_below);
 	tcase_add_test(tcase, machines_of_a_network_may_share);
+	tcase_add_test(tcase, machines_may_be_told_apart_by_name);
 	tcase_add_test(tcase, lower_layers_may_be_each_machine_s_own);
 	tcase_add_test(tcase, a_new_layer_on_top_comes_to_all);
 	tcase_add_loop_test(tcase, what_makes_no_sense_is_refused, 0, NWRONGS);
