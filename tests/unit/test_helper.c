@@ -28,9 +28,9 @@ static struct nfsd_log logging = { STDERR_FILENO, LOG_ERR };
 static struct nfsd_helper *helper;
 static char why[256];
 
-/* Of a group that nobody has. */
-static struct nfsd_client client = { .kind = NFSD_CLIENT_NETGROUP,
-	                             .text = "veneer-no-such-group" };
+/* For whom nobody has to be asked, who may be out of reach. */
+static struct nfsd_client client = { .kind = NFSD_CLIENT_HOST,
+	                             .text = "192.0.2.1" };
 static const struct in6_addr address = IN6ADDR_LOOPBACK_INIT;
 
 static void setup(void)
