@@ -90,6 +90,7 @@ static void call_done(struct orpc_task *task)
 
 	orpc_gate_leave(&shard->gate);
 	orpc_bufs_release_promise(&shard->bufs, pooled->promised);
+	shard->lane_used -= pooled->lane;
 	conn->pooled--;
 	conn->pooled_bytes -= pooled->request.args_len;
 	if (conn->at_gate == pooled)
@@ -118,6 +119,7 @@ static int pool_call(struct orpc_conn *conn, struct orpc_request *request)
 {
 	struct orpc_bufs *bufs = &conn->shard->bufs;
 	struct pooled_call *pooled = malloc(sizeof(*pooled));
+	size_t largest;
 
 	if (pooled && !request->own_out) {
 		request->out = orpc_bufs_take(bufs, ORPC_REPLY_ROOM);
@@ -132,9 +134,10 @@ static int pool_call(struct orpc_conn *conn, struct orpc_request *request)
 		return -ENOMEM;
 	}
 	/* Its reply may still grow. */
-	pooled->promised = request->out->cap < orpc_bufs_largest(bufs)
-	                           ? orpc_bufs_largest(bufs)
-	                           : 0;
+	largest = orpc_bufs_size(bufs, orpc_conn_reply_max(conn) +
+	                                       ORPC_REPLY_OVERHEAD);
+	pooled->promised = request->out->cap < largest ? largest : 0;
+	pooled->lane = orpc_conn_enter_lane(conn);
 	orpc_bufs_promise(bufs, pooled->promised);
 	pooled->request = *request;
 	pooled->task.run = call_in_pool;
@@ -185,7 +188,8 @@ static bool take_record(struct orpc_conn *conn, unsigned char *record,
 
 	request.call.peer = (const struct sockaddr *)&conn->peer;
 	request.call.datagram = false;
-	request.call.max_results = shard->service->config.max_results;
+	request.call.max_results = orpc_conn_reply_max(conn);
+	request.call.usual_results = shard->service->config.max_results;
 	request.replays = shard->service->replays;
 	request.bufs = &shard->bufs;
 	request.own_out = false;
@@ -233,11 +237,18 @@ static void take_records(struct orpc_conn *conn)
 	unsigned char *record;
 
 	conn->backlog = true;
-	while (conn->fd >= 0 && !is_stalled(conn) &&
-	       orpc_conn_may_answer(conn)) {
+	while (conn->fd >= 0 && !is_stalled(conn)) {
+		if (!orpc_input_is_midway(&conn->input)) {
+			conn->backlog = false;
+			rest(conn);
+			return;
+		}
+		if (!orpc_conn_may_answer(conn))
+			return;
 		switch (orpc_input_next(&conn->input, max_record, &record,
 		                        &len)) {
 		case ORPC_RECORD_PART:
+			conn->brief = false;
 			conn->backlog = false;
 			rest(conn);
 			return;
@@ -252,6 +263,7 @@ static void take_records(struct orpc_conn *conn)
 		if (take_record(conn, record, len) &&
 		    conn->output.queued >= SEND_AT)
 			send_replies(conn);
+		conn->brief = false;
 	}
 }
 
@@ -261,6 +273,7 @@ static void take_records(struct orpc_conn *conn)
 static bool read_some(struct orpc_conn *conn)
 {
 	unsigned char *to;
+	const bool brief = conn->brief;
 	size_t room;
 	ssize_t n;
 
@@ -270,6 +283,9 @@ static bool read_some(struct orpc_conn *conn)
 		return false;
 	}
 	orpc_conn_keep_grant(conn);
+	if (conn->brief_len > 0 && room > conn->brief_len)
+		room = conn->brief_len;
+	conn->brief_len = 0;
 	n = recv(conn->fd, to, room, MSG_DONTWAIT);
 	if (n > 0) {
 		if (conn->output.queued == 0 &&
@@ -278,8 +294,13 @@ static bool read_some(struct orpc_conn *conn)
 		orpc_conn_moved(conn, (size_t)n);
 		orpc_input_fill(&conn->input, (size_t)n);
 		take_records(conn);
+		conn->brief = false;
+		/* Who takes this reply may have the next. */
+		if (brief && conn->fd >= 0)
+			send_replies(conn);
 		return (size_t)n == room;
 	}
+	conn->brief = false;
 	if (n == 0)
 		conn->deaf = true;
 	else if (errno != EAGAIN && errno != EINTR)
@@ -299,12 +320,21 @@ static void read_calls(struct orpc_conn *conn)
 		rest(conn);
 }
 
+/* It waits for memory, but would not once a brief call is there as a whole. */
+static bool may_pass(const struct orpc_conn *conn)
+{
+	return conn->waiting && !conn->backlog && conn->output.queued == 0 &&
+	       !orpc_input_is_midway(&conn->input);
+}
+
 static void set_interest(struct orpc_conn *conn)
 {
 	uint32_t interest = 0;
 
 	if (!conn->deaf && !is_stalled(conn))
 		interest |= EPOLLIN;
+	else if (!conn->deaf && may_pass(conn))
+		interest |= EPOLLIN | EPOLLET;
 	if (conn->output.queued > 0)
 		interest |= EPOLLOUT;
 	if (interest == conn->interest)
@@ -376,6 +406,8 @@ static void ready(struct orpc_source *source, uint32_t events)
 
 	if (conn->fd < 0)
 		return;
+	if (events & EPOLLIN && may_pass(conn))
+		orpc_conn_leave_waiting(conn);
 	if (events & EPOLLIN)
 		read_calls(conn);
 	else if (events & (EPOLLERR | EPOLLHUP))

@@ -41,6 +41,12 @@ void orpc_conns_look_after(struct orpc_shard *shard);
 size_t orpc_step(const struct orpc_bufs *bufs);
 size_t orpc_least_bytes(const struct orpc_bufs *bufs);
 
+/* What nobody but brief calls may take now (conn_brief.c). */
+size_t orpc_lane_left(const struct orpc_shard *shard);
+
+/* Close connections, where brief calls wait and that makes room for them. */
+void orpc_conns_clear_lane(struct orpc_shard *shard);
+
 /* Read no more; each closes when it owes nothing. */
 void orpc_conns_wind_up(struct orpc_shard *shard);
 

@@ -1,7 +1,8 @@
 /*
  * A connection, as its sources see it: conn.c, which moves its bytes,
- * conn_memory.c, which says whether there is memory for more, and conn_joined.c,
- * which lets calls wait that run already.
+ * conn_memory.c, which says whether there is memory for more, conn_brief.c, which
+ * lets short calls pass when there is not, and conn_joined.c, which lets calls wait
+ * that run already.
  */
 #ifndef VENEER_RPC_CONN_INTERNAL_H
 #define VENEER_RPC_CONN_INTERNAL_H
@@ -56,6 +57,11 @@ struct orpc_conn {
 	uint64_t moved_at;    /* when enough bytes had moved, in ms */
 	size_t moved;         /* since then */
 	TAILQ_ENTRY(orpc_conn) in_waiting;
+
+	/* conn_brief.c */
+	bool brief;          /* the next record is answered in the lane, */
+	size_t brief_len;    /* and so many bytes may be read for that */
+	bool waits_for_lane; /* one is there, as a whole */
 };
 
 /* A call of a connection in the pool. */
@@ -65,6 +71,7 @@ struct pooled_call {
 	struct orpc_conn *conn;
 	struct orpc_buf *in; /* where its arguments are */
 	size_t promised;     /* for its reply */
+	size_t lane;         /* bytes of the lane that it is in */
 };
 
 /* ---- conn.c ---- */
@@ -105,6 +112,31 @@ void orpc_conn_is_even(struct orpc_conn *conn);
 
 /* It waits no longer, as it closes. */
 void orpc_conn_leave_waiting(struct orpc_conn *conn);
+
+/* ---- conn_brief.c ---- */
+
+enum orpc_brief {
+	ORPC_BRIEF_NOT,  /* it has to wait for memory */
+	ORPC_BRIEF_NONE, /* nothing has come that could */
+	ORPC_BRIEF_READ, /* it may read `brief_len` bytes, a record */
+};
+
+/* There is no memory to read into: may it read in the lane? */
+enum orpc_brief orpc_conn_read_brief(struct orpc_conn *conn);
+
+/* May the next of the records that it has read be answered there? */
+bool orpc_conn_may_be_brief(struct orpc_conn *conn);
+
+/* What it waits for could be done in the lane, now. */
+bool orpc_conn_would_be_brief(const struct orpc_conn *conn);
+void orpc_conn_leave_lane(struct orpc_conn *conn); /* it waits no longer */
+
+/* Bytes of results that the next reply may have. */
+size_t orpc_conn_reply_max(struct orpc_conn *conn);
+
+/* Its call goes to the pool: the bytes of the lane that it takes, until they are
+ * subtracted from shard->lane_used. */
+size_t orpc_conn_enter_lane(struct orpc_conn *conn);
 
 /* ---- conn_joined.c ---- */
 

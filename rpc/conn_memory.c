@@ -16,6 +16,9 @@
  * record can be answered as soon as replies have left. What is short waits in
  * one queue; nobody overtakes.
  *
+ * A part is kept from all three, for calls that are short (conn_brief.c): they need
+ * not wait behind those that are not.
+ *
  * That leaves peers that do not their part: one stopped in the middle of a
  * record, one takes no replies. Once somebody waits, they have stuck_ms for each
  * STUCK_BYTES, then they are closed; their clients connect again.
@@ -24,6 +27,8 @@
 
 /* How often that is looked at: so many times in stuck_ms. */
 #define CHECKS 4
+/* The same where brief calls wait. */
+#define LANE_CHECK_MS 20
 
 /* What one more call may take: its reply, perhaps twice while that grows, and
  * a buffer for replies to be packed into. */
@@ -51,6 +56,12 @@ size_t orpc_least_bytes(const struct orpc_bufs *bufs)
 	return bufs->cap[1] + margin(bufs, false);
 }
 
+/* Beside what is kept for brief calls. */
+static bool fits(const struct orpc_shard *shard, size_t bytes)
+{
+	return orpc_bufs_fit(&shard->bufs, bytes + orpc_lane_left(shard));
+}
+
 /* ---- Asking ---- */
 
 static void wait_for_memory(struct orpc_conn *conn)
@@ -70,6 +81,7 @@ void orpc_conn_leave_waiting(struct orpc_conn *conn)
 {
 	if (conn->waiting)
 		TAILQ_REMOVE(&conn->shard->waiting, conn, in_waiting);
+	orpc_conn_leave_lane(conn);
 	conn->waiting = false;
 	conn->moved_at = conn->shard->loop.now_ms;
 	conn->moved = 0;
@@ -83,9 +95,14 @@ static bool is_in_turn(const struct orpc_conn *conn)
 
 bool orpc_conn_may_answer(struct orpc_conn *conn)
 {
-	struct orpc_bufs *bufs = &conn->shard->bufs;
+	struct orpc_shard *shard = conn->shard;
 
-	if (is_in_turn(conn) && orpc_bufs_fit(bufs, orpc_step(bufs)))
+	if (conn->brief)
+		return true;
+	if (is_in_turn(conn) && fits(shard, orpc_step(&shard->bufs)))
+		return true;
+	conn->brief = orpc_conn_may_be_brief(conn);
+	if (conn->brief)
 		return true;
 	wait_for_memory(conn);
 	return false;
@@ -99,33 +116,36 @@ static bool is_granted(const struct orpc_conn *conn, size_t claim)
 
 /* The buffer that it asks for: what there is room for, or at least a small one
  * where nothing more is sure to come. 0: none. */
-static size_t claim_of(struct orpc_conn *conn, bool *fits)
+static size_t claim_of(struct orpc_conn *conn, bool *is_there)
 {
 	struct orpc_bufs *bufs = &conn->shard->bufs;
 	bool midway = orpc_input_is_midway(&conn->input);
 	size_t claim = orpc_input_claim(&conn->input, bufs);
 
-	*fits = is_granted(conn, claim) ||
-	        orpc_bufs_fit(bufs,
-	                      need_of(bufs, claim) + margin(bufs, midway));
-	if (*fits || midway)
+	*is_there =
+		is_granted(conn, claim) ||
+		fits(conn->shard, need_of(bufs, claim) + margin(bufs, midway));
+	if (*is_there || midway)
 		return claim;
 	orpc_input_be_modest(&conn->input);
 	claim = orpc_input_claim(&conn->input, bufs);
-	*fits = orpc_bufs_fit(bufs, claim + margin(bufs, midway));
+	*is_there = fits(conn->shard, claim + margin(bufs, midway));
 	return claim;
 }
 
 bool orpc_conn_may_read(struct orpc_conn *conn)
 {
-	bool fits;
-	size_t claim = claim_of(conn, &fits);
+	enum orpc_brief brief;
+	bool is_there;
+	size_t claim = claim_of(conn, &is_there);
 
 	if (is_granted(conn, claim))
 		return true;
-	if (!fits || !is_in_turn(conn)) {
-		wait_for_memory(conn);
-		return false;
+	if (!is_there || !is_in_turn(conn)) {
+		brief = orpc_conn_read_brief(conn);
+		if (brief == ORPC_BRIEF_NOT)
+			wait_for_memory(conn);
+		return brief == ORPC_BRIEF_READ;
 	}
 	orpc_conn_ungrant(conn);
 	conn->claim = claim;
@@ -161,13 +181,15 @@ void orpc_conn_ungrant(struct orpc_conn *conn)
 /* Would it get what it waits for? */
 static bool would_go_on(struct orpc_conn *conn)
 {
-	struct orpc_bufs *bufs = &conn->shard->bufs;
-	bool fits;
+	struct orpc_shard *shard = conn->shard;
+	bool is_there;
 
+	if (orpc_conn_would_be_brief(conn))
+		return true;
 	if (conn->backlog)
-		return orpc_bufs_fit(bufs, orpc_step(bufs));
-	claim_of(conn, &fits);
-	return fits;
+		return fits(shard, orpc_step(&shard->bufs));
+	claim_of(conn, &is_there);
+	return is_there;
 }
 
 /* Each that waits in turn, once. What it leaves may do for one before it. */
@@ -242,10 +264,12 @@ static void relieve(struct orpc_task *task)
 {
 	struct orpc_shard *shard =
 		orpc_container(task, struct orpc_shard, relieve);
-	struct orpc_conn *first = TAILQ_FIRST(&shard->waiting);
-	struct orpc_conn *conn = TAILQ_FIRST(&shard->conns);
+	struct orpc_conn *first, *conn;
 
 	shard->relieving = false;
+	orpc_conns_clear_lane(shard);
+	first = TAILQ_FIRST(&shard->waiting);
+	conn = TAILQ_FIRST(&shard->conns);
 	if (!first || !is_long_ago(shard, first->waits_since))
 		return;
 	/* All of them, since those that wait will want as much. */
@@ -262,7 +286,10 @@ static void relieve(struct orpc_task *task)
 
 void orpc_conns_look_after(struct orpc_shard *shard)
 {
-	const unsigned every = shard->service->config.stuck_ms / CHECKS + 1;
+	const unsigned every =
+		shard->lane_waiting > 0
+			? LANE_CHECK_MS
+			: shard->service->config.stuck_ms / CHECKS + 1;
 	const bool wait = !TAILQ_EMPTY(&shard->waiting);
 
 	shard->loop.patience_ms = wait ? (int)every : -1;

@@ -55,7 +55,9 @@ struct orpc_call {
 	const struct sockaddr *peer; /* AF_INET, AF_INET6 or AF_UNIX */
 	bool may_wait;               /* in the pool: disk waits are allowed */
 	bool datagram;               /* it came by UDP */
-	size_t max_results; /* what its reply can hold on this transport */
+	size_t max_results;          /* what its reply can hold, */
+	size_t usual_results; /* and others of this transport: where memory is
+	                         short it may be less for once */
 	XDR args;
 	XDR results;
 };
@@ -125,6 +127,9 @@ struct orpc_config {
 	size_t max_record;        /* bytes of a call (1 MiB + 64 KiB) */
 	size_t max_results;     /* bytes of results over TCP (1 MiB + 64 KiB) */
 	size_t max_datagram;    /* bytes of results over UDP (32 KiB) */
+	size_t max_brief;       /* that will do for each procedure where memory
+	                             is short, 32 KiB at most; then calls of some
+	                             KiB are answered all the same (0: none) */
 	size_t max_queued;      /* reply bytes waiting on one connection before
 	                             it is no longer read from (4 MiB) */
 	size_t max_bytes;       /* of records and replies in memory, over all

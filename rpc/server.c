@@ -34,6 +34,9 @@ struct orpc_server {
 	struct orpc_shard shards[];
 };
 
+/* A reply of that fits in what a connection packs replies into. */
+#define MAX_BRIEF (32u << 10)
+
 /* ---- Configuration ---- */
 
 static unsigned count_cpus(void)
@@ -77,6 +80,9 @@ static int check(const struct orpc_config *config,
 	const size_t largest_datagram = 65507 - ORPC_REPLY_HEADER;
 	const size_t largest = INT32_MAX / 2;
 
+	if (config->max_brief > MAX_BRIEF ||
+	    config->max_brief > config->max_results)
+		return -EINVAL;
 	if (config->max_record > largest || config->max_results > largest ||
 	    config->max_datagram > largest_datagram)
 		return -EINVAL;

@@ -12,6 +12,9 @@
 #include "rpc/thread.h"
 #include "rpc/udp.h"
 
+/* The part of its memory that a shard keeps for brief calls. */
+#define LANE_SHARE 8
+
 /* A connection on its way to its shard. */
 struct newcomer {
 	struct orpc_task task;
@@ -58,11 +61,13 @@ static int set_bound(struct orpc_shard *shard)
 	size_t least = orpc_least_bytes(&shard->bufs);
 
 	shard->bufs.max = config->max_bytes / config->threads;
-	if (shard->bufs.max >= least)
-		return 0;
-	if (given)
+	if (shard->bufs.max < least && given)
 		return -ENOBUFS;
-	shard->bufs.max = least;
+	if (shard->bufs.max < least)
+		shard->bufs.max = least;
+	shard->lane = config->max_brief ? shard->bufs.max / LANE_SHARE : 0;
+	if (shard->lane > shard->bufs.max - least)
+		shard->lane = shard->bufs.max - least;
 	return 0;
 }
 

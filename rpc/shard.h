@@ -59,6 +59,10 @@ struct orpc_shard {
 	struct orpc_task serve_waiting, relieve;
 	bool serving, relieving;
 	uint64_t relieved_at;
+	/* Of bufs.max, for brief calls: in all, those of calls in the pool; and
+	 * who waits for it (conn_brief.c). */
+	size_t lane, lane_used;
+	unsigned lane_waiting;
 	SLIST_HEAD(, orpc_udp) udps;
 	unsigned joined; /* datagrams that wait for the first of their kind */
 	bool winding_up;

@@ -240,6 +240,7 @@ static void take_datagram(struct orpc_udp *udp, struct orpc_buf *in, size_t len,
 	request.call.peer = (struct sockaddr *)&ends->peer;
 	request.call.datagram = true;
 	request.call.max_results = shard->service->config.max_datagram;
+	request.call.usual_results = request.call.max_results;
 	request.replays = shard->service->replays;
 	request.bufs = &shard->bufs;
 	request.at = 0;
@@ -282,7 +283,8 @@ static void ready(struct orpc_source *source, uint32_t events)
 		ssize_t n;
 
 		/* The datagram itself is the smaller part. */
-		if (!orpc_bufs_fit(bufs, orpc_step(bufs) + DATAGRAM)) {
+		if (!orpc_bufs_fit(bufs, orpc_step(bufs) + DATAGRAM +
+		                                 orpc_lane_left(udp->shard))) {
 			if (recv(udp->fd, NULL, 0, MSG_DONTWAIT) < 0)
 				break;
 			orpc_count(&udp->shard->counters.dropped);

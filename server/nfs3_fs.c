@@ -42,7 +42,7 @@ int nfs3_fsstat(struct nfs3_request *request)
 
 int nfs3_fsinfo(struct nfs3_request *request)
 {
-	uint32_t io_max = nfs3_io_max(request->call);
+	uint32_t io_max = nfs3_io_usual(request->call);
 	int err = open_object(request);
 
 	if (err != 0)

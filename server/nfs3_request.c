@@ -139,15 +139,24 @@ int nfs3_reserve(struct nfs3_request *request, size_t size)
  * Data in round numbers of pages, with room for what stands around them in a
  * READ's results (and less in a WRITE's arguments, plus the credential).
  */
-uint32_t nfs3_io_max(const struct orpc_call *call)
+static uint32_t io_max(size_t max)
 {
 	const size_t around = 1024, page = 4096;
-	size_t max = call->max_results;
 
 	if (max < around + page)
 		return 0;
 	max = (max - around) & ~(page - 1);
 	return max < NFS3_IO_MAX ? (uint32_t)max : NFS3_IO_MAX;
+}
+
+uint32_t nfs3_io_max(const struct orpc_call *call)
+{
+	return io_max(call->max_results);
+}
+
+uint32_t nfs3_io_usual(const struct orpc_call *call)
+{
+	return io_max(call->usual_results);
 }
 
 void nfs3_put_handle(struct nfs3_request *request, struct ovl_id id)

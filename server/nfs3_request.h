@@ -60,6 +60,9 @@ int nfs3_reserve(struct nfs3_request *request, size_t size);
 /* The same, on the transport of this call. */
 uint32_t nfs3_io_max(const struct orpc_call *call);
 
+/* The same of other calls on its transport: what a client may ask for. */
+uint32_t nfs3_io_usual(const struct orpc_call *call);
+
 static inline void nfs3_put_u32(struct nfs3_request *request, uint32_t value)
 {
 	request->out = nfsd_put_u32(request->out, value);

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -232,6 +233,7 @@ static const struct {
 	{ "mmap2", 2, PROT_EXEC, 0 },
 	{ "mprotect", 2, PROT_EXEC, 0 },
 	{ "ioctl", 1, UINT32_MAX, FICLONE },
+	{ "ioctl", 1, UINT32_MAX, FIONREAD },
 	{ "prctl", 0, UINT32_MAX, PR_SET_NAME },
 	/* Limits are read, of this process. */
 	{ "prlimit64", 2, UINT64_MAX, 0 },

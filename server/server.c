@@ -34,6 +34,9 @@
  */
 #define WORKERS 64
 
+/* Of a reply where memory is short: all that may be long may be shorter. */
+#define BRIEF_BYTES (32u << 10)
+
 /* Descriptors that are neither connections nor the overlay's cache. */
 #define OTHER_FILES 64
 
@@ -212,6 +215,7 @@ static int make_programs(struct nfsd_server *server)
 		.workers = WORKERS,
 		.max_connections = options->max_connections,
 		.max_bytes = server->memory.buffers,
+		.max_brief = BRIEF_BYTES,
 		.max_replies = options->max_replies,
 		.max_reply_bytes = server->memory.replies,
 		.log = nfsd_log_line,

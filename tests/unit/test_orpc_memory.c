@@ -209,6 +209,103 @@ START_TEST(small_replies_that_are_not_read_are_no_others_loss)
 }
 END_TEST
 
+/* ---- short calls -------------------------------------------------------------- */
+
+/* Nobody is closed for standing still, in a time that matters here. */
+static void start_with_lane(void)
+{
+	toy_start(&(struct orpc_config){ .threads = 1,
+	                                 .workers = 4,
+	                                 .max_connections = 1000,
+	                                 .max_bytes = BOUND,
+	                                 .max_brief = 8192,
+	                                 .stuck_ms = PATIENT });
+}
+
+/* More of them than memory could be found for in turn. */
+static void expect_short_calls(void)
+{
+	for (int i = 0; i < MANY; i++)
+		ck_assert(is_answered(5000, 1));
+	check_bound(1);
+}
+
+START_TEST(short_calls_pass_records_begun_and_left)
+{
+	start_with_lane();
+	for (int i = 0; i < HOGS; i++)
+		send_some(toy_pair(), record, parts[_i]);
+	expect_short_calls();
+	ck_assert_uint_eq(toy_stats().closed_stuck, 0);
+}
+END_TEST
+
+START_TEST(short_calls_pass_long_replies_that_are_not_read)
+{
+	start_with_lane();
+	for (int i = 0; i < HOGS; i++) {
+		int fd = toy_pair();
+
+		for (uint32_t n = 0; n < 4; n++)
+			toy_ask(fd, n, blobs[_i], LARGE);
+	}
+	expect_short_calls();
+}
+END_TEST
+
+/* These are in their way; in the pool, too. */
+START_TEST(short_calls_have_short_replies_that_are_not_read_go)
+{
+	const uint32_t proc = _i ? TOY_SLOWBLOB : TOY_BLOB;
+	unsigned char call[64];
+	size_t len = toy_call_word(call, 1, proc, 5000);
+	time_t end = time(NULL) + 50;
+
+	start_with_lane();
+	for (int i = 0; i < HOGS; i++)
+		send_some(toy_pair(), record, LARGE);
+	for (int i = 0; i < 4 * MANY; i++) {
+		int fd = toy_pair();
+
+		for (int n = 0; n < 100; n++) {
+			if (send(fd, call, len, MSG_DONTWAIT | MSG_NOSIGNAL) <
+			    0)
+				break;
+		}
+	}
+	/* Until they have used up all. */
+	do {
+		ck_assert_int_lt(time(NULL), end);
+		expect_short_calls();
+	} while (toy_stats().closed_stuck == 0);
+}
+END_TEST
+
+/* A byte at a time, it is answered when it is whole. */
+START_TEST(a_short_call_passes_in_pieces)
+{
+	unsigned char call[64];
+	size_t len = toy_call_word(call, 7, TOY_BLOB, 5000);
+	int fd;
+
+	start_with_lane();
+	for (int i = 0; i < HOGS; i++)
+		send_some(toy_pair(), record, LARGE);
+	fd = toy_pair();
+	for (size_t i = 0; i < len; i++) {
+		ck_assert_int_eq(send(fd, call + i, 1, MSG_NOSIGNAL), 1);
+		usleep(1000);
+	}
+	await(fd, 1);
+	toy_expect_blob(fd, 7, 5000, (unsigned char)5000);
+	/* Two at once are two. */
+	ck_assert_int_eq(send(fd, call, len, MSG_NOSIGNAL), (int)len);
+	ck_assert_int_eq(send(fd, call, len, MSG_NOSIGNAL), (int)len);
+	toy_expect_blob(fd, 7, 5000, (unsigned char)5000);
+	toy_expect_blob(fd, 7, 5000, (unsigned char)5000);
+}
+END_TEST
+
 /* ---- those that do their part ----------------------------------------------- */
 
 struct client {
@@ -322,6 +419,13 @@ int main(void)
 	tcase_add_loop_test(tc, replies_that_are_not_read_are_no_others_loss, 0,
 	                    2);
 	tcase_add_test(tc, small_replies_that_are_not_read_are_no_others_loss);
+	tcase_add_loop_test(tc, short_calls_pass_records_begun_and_left, 0,
+	                    sizeof(parts) / sizeof(parts[0]));
+	tcase_add_loop_test(tc, short_calls_pass_long_replies_that_are_not_read,
+	                    0, 2);
+	tcase_add_loop_test(
+		tc, short_calls_have_short_replies_that_are_not_read_go, 0, 2);
+	tcase_add_test(tc, a_short_call_passes_in_pieces);
 	tcase_add_loop_test(tc, all_records_that_go_on_are_answered, 0, 2);
 	tcase_add_test(tc, large_replies_from_the_pool_wait_for_room);
 	tcase_add_test(tc, what_is_done_holds_nothing);
