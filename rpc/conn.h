@@ -25,6 +25,9 @@ int orpc_conn_new(struct orpc_shard *shard, int fd,
 /* Close the connection idle longest. False: none is idle. */
 bool orpc_conns_evict(struct orpc_shard *shard);
 
+/* Close one that has not moved for as long as config.stuck_ms. False: none. */
+bool orpc_conns_evict_stuck(struct orpc_shard *shard);
+
 /* Since when the one idle longest has been idle, or ORPC_NONE_IDLE. */
 uint64_t orpc_conns_idle_since(const struct orpc_shard *shard);
 

@@ -260,6 +260,20 @@ static bool is_stuck(const struct orpc_conn *conn)
 	       is_long_ago(conn->shard, conn->moved_at);
 }
 
+bool orpc_conns_evict_stuck(struct orpc_shard *shard)
+{
+	struct orpc_conn *conn = TAILQ_FIRST(&shard->conns);
+
+	while (conn && !is_stuck(conn))
+		conn = TAILQ_NEXT(conn, in_conns);
+	if (!conn)
+		return false;
+	orpc_count(&shard->counters.closed_stuck);
+	orpc_conn_give_up(conn, ORPC_LOG_STUCK,
+	                  "others come, and it takes no replies");
+	return true;
+}
+
 static void relieve(struct orpc_task *task)
 {
 	struct orpc_shard *shard =

@@ -127,15 +127,20 @@ void orpc_shard_join(struct orpc_shard *shard)
 	pthread_join(shard->thread, NULL);
 }
 
-/* Let the connection idle longest give way to this one. */
+/* Let the connection idle longest give way to this one, or one that is stuck. */
 static bool make_room(struct orpc_shard *shard)
 {
-	bool made = orpc_conns_evict(shard);
+	const char *what = "none is idle, so a new one is closed";
+	bool made = true;
 
+	if (orpc_conns_evict(shard))
+		what = "the one idle longest gives way";
+	else if (orpc_conns_evict_stuck(shard))
+		what = "one that takes no replies gives way";
+	else
+		made = false;
 	orpc_log_seldom(&shard->service->log, ORPC_LOG_FULL,
-	                "too many connections: %s",
-	                made ? "the one idle longest gives way"
-	                     : "none is idle, so a new one is closed");
+	                "too many connections: %s", what);
 	return made;
 }
 

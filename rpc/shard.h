@@ -84,8 +84,9 @@ int orpc_shard_start(struct orpc_shard *shard, unsigned number,
 
 /*
  * From any thread: take over a connection, which counts in nconns from now on.
- * With make_room the one idle longest gives way to it; if none is idle, the
- * newcomer is closed. With fd -1 nobody comes; the one idle longest goes.
+ * With make_room the one idle longest gives way to it, or one that is stuck; if
+ * there is neither, the newcomer is closed. With fd -1 nobody comes; the one idle
+ * longest goes.
  */
 void orpc_shard_hand(struct orpc_shard *shard, int fd,
                      const struct sockaddr_storage *peer, bool make_room);

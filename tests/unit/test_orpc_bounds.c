@@ -336,6 +336,26 @@ START_TEST(where_none_is_idle_the_newcomer_is_closed)
 }
 END_TEST
 
+/* Then who takes no replies has no right to a place. */
+START_TEST(where_none_is_idle_one_that_is_stuck_gives_way)
+{
+	int fds[2];
+
+	toy_start(&(struct orpc_config){ .threads = 1,
+	                                 .workers = 2,
+	                                 .max_connections = 2,
+	                                 .stuck_ms = 100 });
+	for (int i = 0; i < 2; i++) {
+		fds[i] = toy_pair();
+		toy_ask(fds[i], 1, TOY_BLOB, 1000000);
+	}
+	usleep(500000);
+	touch(toy_pair());
+	ck_assert_uint_eq(toy_stats().closed_stuck, 1);
+	toy_stop();
+}
+END_TEST
+
 START_TEST(a_flood_of_connections_stays_within_the_bound)
 {
 	int fds[200];
@@ -516,6 +536,7 @@ int main(void)
 	tcase_add_test(tc, idle_connections_hold_no_buffers);
 	tcase_add_test(tc, the_connection_idle_longest_gives_way);
 	tcase_add_test(tc, where_none_is_idle_the_newcomer_is_closed);
+	tcase_add_test(tc, where_none_is_idle_one_that_is_stuck_gives_way);
 	tcase_add_test(tc, a_flood_of_connections_stays_within_the_bound);
 	tcase_add_test(tc, without_descriptors_nothing_spins);
 	tcase_add_test(tc, stopping_finishes_the_calls_in_flight);
