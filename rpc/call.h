@@ -56,8 +56,9 @@ enum orpc_outcome {
 
 /*
  * Run a record on the loop. Set before: peer, datagram, max_results and
- * usual_results of the call; replays, bufs, out and at. A procedure may have put another buffer in
- * `out` (then own_out is set), which is the owner's to put back or to send.
+ * usual_results of the call; replays, bufs, out and at. A procedure may have put
+ * another buffer in `out` (then own_out is set), which is the owner's to put back or to
+ * send.
  */
 enum orpc_outcome orpc_request_begin(struct orpc_request *request,
                                      const struct orpc_programs *programs,

@@ -12,8 +12,8 @@
 #include "server/overlay_open.h"
 
 /*
- * Open them and fill the table, which is empty; `limits` are for all, together. Entries and `log` are borrowed while
- * the table is there. `before` (NULL: none) are the exports that are in force: what is
+ * Open them and fill the table, which is empty; `limits` are for all, together.
+ * Entries and `log` are borrowed while the table is there. `before` (NULL: none) are the exports that are in force: what is
  * the same there is shared; what needs a layer that is in use, by what of them is not
  * the same, is deferred, and counted in `*ndeferred` (borrowed, may be NULL where
  * there is no `before`). 0, or -errno with one line in `why`.

@@ -88,25 +88,25 @@ static int fill_in(const struct nfsd_per_client *each,
 
 /* ---- directories --------------------------------------------------------------- */
 
-/* What is above it as well. By the calls that a server makes which is locked up. */
+/*
+ * What is above it as well; -EEXIST: it is there. By the calls that a server makes
+ * which is locked up.
+ */
 static int make_dirs(const char *path, mode_t mode)
 {
 	char *copy = strdup(path);
-	int err = 0;
 
 	if (copy == NULL)
 		return -ENOMEM;
+	/* The last one tells whether those above it could be made. */
 	for (char *slash = copy + 1; (slash = strchr(slash, '/')) != NULL;
 	     slash++) {
 		*slash = '\0';
-		if (mkdirat(AT_FDCWD, copy, 0755) != 0 && errno != EEXIST)
-			err = -errno;
+		mkdirat(AT_FDCWD, copy, 0755);
 		*slash = '/';
 	}
 	free(copy);
-	if (mkdirat(AT_FDCWD, path, mode) != 0)
-		return errno == EEXIST ? -EEXIST : -errno;
-	return err == -EEXIST ? 0 : err;
+	return mkdirat(AT_FDCWD, path, mode) != 0 ? -errno : 0;
 }
 
 /*
@@ -119,18 +119,20 @@ static int make_upper(const struct nfsd_per_client *each,
 	struct stat st = { .st_mode = 0755,
 		           .st_uid = geteuid(),
 		           .st_gid = getegid() };
-	int err = make_dirs(config->upperdir, 0700);
+	int err;
 
+	if (config->nlowerdirs > 0 && stat(config->lowerdirs[0], &st) != 0)
+		return -errno;
+	err = make_dirs(config->upperdir, st.st_mode & 07777);
 	if (err == -EEXIST)
 		return 0;
 	if (err != 0)
 		return err;
-	if (config->nlowerdirs > 0 && stat(config->lowerdirs[0], &st) != 0)
-		err = -errno;
 	/* Without root, its owner stays the server's user. */
 	if (err == 0 && each->limits.as_root &&
 	    fchownat(AT_FDCWD, config->upperdir, st.st_uid, st.st_gid, 0) != 0)
 		err = -errno;
+	/* A new owner takes setgid away. */
 	if (err == 0 &&
 	    fchmodat(AT_FDCWD, config->upperdir, st.st_mode & 07777, 0) != 0)
 		err = -errno;
@@ -195,30 +197,16 @@ const struct nfsd_export *nfsd_per_client_by_id(struct nfsd_per_client *each,
 	return found;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
-/* Where there is no upper, what is lower tells them apart. */
-static bool same_paths(const struct nfsd_export_config *a,
-                       const struct nfsd_export_config *b)
-{
-	if (!same_text(a->upperdir, b->upperdir))
-		return false;
-	for (size_t i = 0; i < a->nlowerdirs; i++)
-		if (!same_text(a->lowerdirs[i], b->lowerdirs[i]))
-			return false;
-	return true;
-}
-
 /* Only who holds `opening` adds to them. */
 static const struct nfsd_export *
 find_open(const struct nfsd_per_client *each,
           const struct nfsd_export_config *config)
 {
+	char why[64];
+
 	for (size_t i = 0; i < each->nowns; i++)
-		if (same_paths(&each->owns[i]->config, config))
+		if (nfsd_export_config_same(&each->owns[i]->config, config, why,
+		                            sizeof(why)) == 1)
 			return &each->owns[i]->export;
 	return NULL;
 }
