@@ -217,3 +217,14 @@ void siege_withstand(struct siege *siege, const char *what, const char *deeds,
 		ck_assert_uint_le(kib, (SIEGE_MEMORY_MIB + OWN_MIB) * 1024);
 	ck_assert_uint_lt(lines, MAX_LINES);
 }
+
+void siege_add(Suite *suite, const char *name, const TTest *test, SFun setup,
+               SFun teardown)
+{
+	TCase *tcase = tcase_create(name);
+
+	tcase_set_timeout(tcase, getenv("TEST_FULL") ? 600 : 120);
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, test);
+	suite_add_tcase(suite, tcase);
+}

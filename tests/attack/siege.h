@@ -15,6 +15,7 @@
 #ifndef VENEER_TESTS_ATTACK_SIEGE_H
 #define VENEER_TESTS_ATTACK_SIEGE_H
 
+#include <check.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -56,6 +57,10 @@ void siege_end(struct siege *siege);
 /* Print and assert the above; `what` begins the line, `deeds` names his. */
 void siege_withstand(struct siege *siege, const char *what, const char *deeds,
                      siege_attack_fn *attack);
+
+/* A case of a test alone, so that CK_RUN_CASE can choose it. */
+void siege_add(Suite *suite, const char *name, const TTest *test, SFun setup,
+               SFun teardown);
 
 /* A number of the statistics, as they are a second later. */
 uint64_t siege_statistic(struct siege *siege, const char *name);

@@ -296,26 +296,19 @@ START_TEST(records_stop_midway)
 }
 END_TEST
 
-/* Each is a case of its own, so that CK_RUN_CASE can choose it. */
-static void add_case(Suite *suite, const char *name, const TTest *test)
-{
-	TCase *tcase = tcase_create(name);
-
-	tcase_set_timeout(tcase, getenv("TEST_FULL") ? 600 : 120);
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_add_test(tcase, test);
-	suite_add_tcase(suite, tcase);
-}
-
 int main(void)
 {
 	Suite *suite = suite_create("attacks on connections");
 
-	add_case(suite, "opened", connections_are_opened_and_left);
-	add_case(suite, "slow", connections_send_a_byte_a_second);
-	add_case(suite, "unread", replies_are_never_read);
-	add_case(suite, "place", whoever_comes_anew_finds_a_place);
-	add_case(suite, "large", records_are_as_large_as_can_be);
-	add_case(suite, "midway", records_stop_midway);
+	siege_add(suite, "opened", connections_are_opened_and_left, setup,
+	          teardown);
+	siege_add(suite, "slow", connections_send_a_byte_a_second, setup,
+	          teardown);
+	siege_add(suite, "unread", replies_are_never_read, setup, teardown);
+	siege_add(suite, "place", whoever_comes_anew_finds_a_place, setup,
+	          teardown);
+	siege_add(suite, "large", records_are_as_large_as_can_be, setup,
+	          teardown);
+	siege_add(suite, "midway", records_stop_midway, setup, teardown);
 	return suite_run(suite);
 }

@@ -470,26 +470,16 @@ START_TEST(a_huge_directory_is_listed_all_the_time)
 }
 END_TEST
 
-/* Each is a case of its own, so that CK_RUN_CASE can choose it. */
-static void add_case(Suite *suite, const char *name, const TTest *test)
-{
-	TCase *tcase = tcase_create(name);
-
-	tcase_set_timeout(tcase, getenv("TEST_FULL") ? 600 : 120);
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_add_test(tcase, test);
-	suite_add_tcase(suite, tcase);
-}
-
 int main(void)
 {
 	Suite *suite = suite_create("attacks by calls");
 
-	add_case(suite, "forged", handles_are_forged);
-	add_case(suite, "stale", handles_are_stale);
-	add_case(suite, "unknown", handles_are_unknown);
-	add_case(suite, "names", names_are_chosen_to_collide);
-	add_case(suite, "disk", the_disk_is_filled);
-	add_case(suite, "huge", a_huge_directory_is_listed_all_the_time);
+	siege_add(suite, "forged", handles_are_forged, setup, teardown);
+	siege_add(suite, "stale", handles_are_stale, setup, teardown);
+	siege_add(suite, "unknown", handles_are_unknown, setup, teardown);
+	siege_add(suite, "names", names_are_chosen_to_collide, setup, teardown);
+	siege_add(suite, "disk", the_disk_is_filled, setup, teardown);
+	siege_add(suite, "huge", a_huge_directory_is_listed_all_the_time, setup,
+	          teardown);
 	return suite_run(suite);
 }

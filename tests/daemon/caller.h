@@ -1,18 +1,52 @@
 /*
- * Clients of veneerd that call from an address of their own: all of 127.0.0.0/8 is
- * this machine.
+ * veneerd with a file of exports, and clients of it that call from an address of their
+ * own: all of 127.0.0.0/8 is this machine.
  */
 #ifndef VENEER_TESTS_DAEMON_CALLER_H
 #define VENEER_TESTS_DAEMON_CALLER_H
 
 #include <arpa/inet.h>
 #include <check.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "tests/lib/client.h"
 #include "tests/lib/daemon.h"
 #include "tests/lib/nfs.h"
+
+static char exports[PATH_MAX]; /* the file */
+
+/* Each %1$s is the test's directory; what is the server's to replace has "%%". */
+static inline void write_exports(const struct daemon *veneerd,
+                                 const char *format)
+{
+	char text[8192];
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+	snprintf(text, sizeof(text), format, veneerd->top);
+#pragma GCC diagnostic pop
+	daemon_write(veneerd, "exports", text);
+	daemon_path(veneerd, "exports", exports);
+}
+
+/* What is below `allowed` can be exported later; NULL: nothing can. */
+static inline void serve_with(struct daemon *veneerd, const char *allowed,
+                              const char *format)
+{
+	const char *const arguments[] = { "-e", exports,
+		                          allowed ? "--allow" : NULL, allowed,
+		                          NULL };
+
+	write_exports(veneerd, format);
+	daemon_serve(veneerd, arguments);
+}
+
+static inline void serve(struct daemon *veneerd, const char *format)
+{
+	serve_with(veneerd, NULL, format);
+}
 
 /* A client that calls from that address. */
 static inline struct client *call_from(const struct daemon *veneerd,

@@ -19,29 +19,6 @@
 #include "tests/lib/suite.h"
 
 static struct daemon *veneerd;
-static char exports[PATH_MAX];
-
-/* Each %1$s is the test's directory. */
-static void write_exports(const char *format)
-{
-	char text[8192];
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	snprintf(text, sizeof(text), format, veneerd->top);
-#pragma GCC diagnostic pop
-	daemon_write(veneerd, "exports", text);
-	daemon_path(veneerd, "exports", exports);
-}
-
-static void serve(const char *format)
-{
-	const char *const arguments[] = { "-e", exports, NULL };
-
-	write_exports(format);
-	daemon_serve(veneerd, arguments);
-}
-
 static void setup(void)
 {
 	veneerd = daemon_new();
@@ -71,7 +48,7 @@ START_TEST(each_client_has_his_own_options)
 	nfs_fh3 one, two, three;
 	nfs_fh3 file;
 
-	serve(three_kinds);
+	serve(veneerd, three_kinds);
 	writer = call_from(veneerd, "127.0.0.1");
 	reader = call_from(veneerd, "127.0.0.2");
 	other = call_from(veneerd, "127.1.2.3");
@@ -114,7 +91,7 @@ START_TEST(a_handle_is_worth_nothing_to_others)
 	char room[2][64];
 	nfs_fh3 one, three;
 
-	serve(three_kinds);
+	serve(veneerd, three_kinds);
 	writer = call_from(veneerd, "127.0.0.1");
 	other = call_from(veneerd, "127.1.2.3");
 	nobody = call_from(veneerd, "127.2.0.1");
@@ -134,13 +111,67 @@ START_TEST(a_handle_is_worth_nothing_to_others)
 END_TEST
 
 /* One overlay moves by no path into another. */
+/* Both exports are below one directory, which neither leads to. */
+START_TEST(nobody_leaves_his_export)
+{
+	struct client *client;
+	nfs_fh3 root, dir, sub, at;
+	char room[64];
+
+	serve(veneerd,
+	      "/export -insecure,no_root_squash,lowerdir=%1$s/lower,"
+	      "upperdir=%1$s/upper,workdir=%1$s/work *\n"
+	      "/two -insecure,ro,lowerdir=%1$s/other,statedir=%1$s/state *\n");
+	client = call_from(veneerd, "127.0.0.1");
+	root = mount_from(client, DAEMON_EXPORT, room);
+	dir = nfs_new_dir(client, root, "dir", 0777);
+	sub = nfs_new_dir(client, dir, "sub", 0777);
+	/* By "..", from a directory that was moved, too. */
+	ck_assert_int_eq(nfs_rename(client, dir, "sub", root, "moved")->status,
+	                 NFS3_OK);
+	at = sub;
+	for (int i = 0; i < 4; i++)
+		at = nfs_find(client, at, "..");
+	ck_assert(nfs_same_handle(at, root));
+	/* By moving what it is in below itself. */
+	ck_assert_int_eq(nfs_rename(client, root, "moved", dir, "sub")->status,
+	                 NFS3_OK);
+	ck_assert_int_eq(nfs_rename(client, root, "dir", sub, "dir")->status,
+	                 NFS3ERR_INVAL);
+	/* By a symlink: it is nothing but its text. */
+	ck_assert_int_eq(nfs_symlink(client, root, "out", "../other")->status,
+	                 NFS3_OK);
+	ck_assert_int_eq(nfs_lookup(client, nfs_find(client, root, "out"),
+	                            "file")
+	                         ->status,
+	                 NFS3ERR_NOTDIR);
+	ck_assert_int_eq(mount_status(veneerd, "127.0.0.1",
+	                              DAEMON_EXPORT "/out"),
+	                 MNT3ERR_NOTDIR);
+	ck_assert_int_eq(mount_status(veneerd, "127.0.0.1",
+	                              DAEMON_EXPORT "/out/file"),
+	                 MNT3ERR_NOTDIR);
+	/* By a path. */
+	ck_assert_int_eq(mount_status(veneerd, "127.0.0.1",
+	                              DAEMON_EXPORT "/../other"),
+	                 MNT3ERR_INVAL);
+	ck_assert_int_eq(mount_status(veneerd, "127.0.0.1", "/"),
+	                 MNT3ERR_NOENT);
+	/* By a handle that it made up. */
+	room[12] ^= 1;
+	ck_assert_int_eq(nfs_getattr(client, root)->status, NFS3ERR_BADHANDLE);
+	client_free(client);
+}
+END_TEST
+
 START_TEST(paths_have_overlays_of_their_own)
 {
 	struct client *client;
 	char room[2][64];
 	nfs_fh3 one, two;
 
-	serve("/second 127.0.0.1(insecure,no_root_squash,lowerdir=%1$s/other,"
+	serve(veneerd,
+	      "/second 127.0.0.1(insecure,no_root_squash,lowerdir=%1$s/other,"
 	      "statedir=%1$s/state)\n"
 	      "/export 127.0.0.1(insecure,no_root_squash,lowerdir=%1$s/lower,"
 	      "upperdir=%1$s/upper,workdir=%1$s/work)\n");
@@ -179,7 +210,8 @@ START_TEST(hosts_are_known_by_their_names)
 		puts("hosts_are_known_by_their_names: skipped: no localhost");
 		return;
 	}
-	serve("/host localhost(insecure,lowerdir=%1$s/lower,statedir=%1$s/a)\n"
+	serve(veneerd,
+	      "/host localhost(insecure,lowerdir=%1$s/lower,statedir=%1$s/a)\n"
 	      "/wild local*(insecure,lowerdir=%1$s/lower,statedir=%1$s/b)\n"
 	      "/group @veneer-none(insecure,lowerdir=%1$s/lower,"
 	      "statedir=%1$s/c)\n"
@@ -206,9 +238,9 @@ START_TEST(clients_are_listed)
 	struct client *client;
 	exportlist *list, at;
 
-	serve("/open *(insecure,lowerdir=%1$s/lower,statedir=%1$s/a)\n"
-	      "/export -insecure,lowerdir=%1$s/lower,statedir=%1$s/b "
-	      "@group 10.0.0.0/8 pc7.example\n");
+	serve(veneerd, "/open *(insecure,lowerdir=%1$s/lower,statedir=%1$s/a)\n"
+	               "/export -insecure,lowerdir=%1$s/lower,statedir=%1$s/b "
+	               "@group 10.0.0.0/8 pc7.example\n");
 	client = call_from(veneerd, "127.0.0.1");
 	list = client_call_bytes(client, MOUNT_PROGRAM, MOUNT_V3,
 	                         MOUNTPROC3_EXPORT, NULL, 0,
@@ -240,7 +272,8 @@ START_TEST(a_file_is_printed_as_understood)
 {
 	char once[8192], twice[8192];
 
-	write_exports("/\"two words\" -lowerdir=/a\\:b:/c\\,d::/e\\040f \\\n"
+	write_exports(veneerd,
+	              "/\"two words\" -lowerdir=/a\\:b:/c\\,d::/e\\040f \\\n"
 	              "  10.0.0.0/8(ro,anonuid=7) @g(upperdir=/u,workdir=/w,"
 	              "async,cache=never,metacopy=off)\n"
 	              "/b *(insecure,no_root_squash,upperdir=/back\\\\slash,"
@@ -261,18 +294,20 @@ START_TEST(what_is_wrong_with_a_file_is_told)
 {
 	char text[4096], where[PATH_MAX + 64];
 
-	write_exports("/a *(lowerdir=/l)\n/b *(lowerdir=/l,\\\n  ro)\n");
+	write_exports(veneerd,
+	              "/a *(lowerdir=/l)\n/b *(lowerdir=/l,\\\n  ro)\n");
 	ck_assert_int_eq(check_file(text, sizeof(text)), 1);
 	snprintf(where, sizeof(where), "%s:3:1: a blank among options",
 	         exports);
 	ck_assert_msg(strstr(text, where) != NULL, "%s", text);
-	write_exports("/a -lowerdir=/l,statedir=/s b(sync) c(async)\n");
+	write_exports(veneerd,
+	              "/a -lowerdir=/l,statedir=/s b(sync) c(async)\n");
 	ck_assert_int_eq(check_file(text, sizeof(text)), 1);
 	ck_assert_ptr_nonnull(
 		strstr(text, ":1:37: client \"c\" of /a: line 1 has the same "
 	                     "layers for \"b\", with another sync, async or "
 	                     "volatile"));
-	write_exports("# nothing\n");
+	write_exports(veneerd, "# nothing\n");
 	ck_assert_int_eq(check_file(text, sizeof(text)), 1);
 	ck_assert_ptr_nonnull(strstr(text, "nothing is exported"));
 }
@@ -287,6 +322,7 @@ int main(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, each_client_has_his_own_options);
 	tcase_add_test(tcase, a_handle_is_worth_nothing_to_others);
+	tcase_add_test(tcase, nobody_leaves_his_export);
 	tcase_add_test(tcase, paths_have_overlays_of_their_own);
 	tcase_add_test(tcase, hosts_are_known_by_their_names);
 	tcase_add_test(tcase, clients_are_listed);

@@ -15,29 +15,6 @@
 #include "tests/lib/suite.h"
 
 static struct daemon *veneerd;
-static char exports[PATH_MAX];
-
-/* Each %1$s is the test's directory; what is the server's to replace has "%%". */
-static void write_exports(const char *format)
-{
-	char text[8192];
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	snprintf(text, sizeof(text), format, veneerd->top);
-#pragma GCC diagnostic pop
-	daemon_write(veneerd, "exports", text);
-	daemon_path(veneerd, "exports", exports);
-}
-
-static void serve(const char *format)
-{
-	const char *const arguments[] = { "-e", exports, NULL };
-
-	write_exports(format);
-	daemon_serve(veneerd, arguments);
-}
-
 static void setup(void)
 {
 	veneerd = daemon_new();
@@ -83,7 +60,7 @@ START_TEST(each_machine_has_its_own_changes)
 	struct machine one, two;
 	nfs_fh3 file;
 
-	serve(lab);
+	serve(veneerd, lab);
 	ck_assert(!exists("uppers/127.0.0.1"));
 	mount_as(&one, "127.0.0.1");
 	ck_assert(exists("uppers/127.0.0.1"));
@@ -113,7 +90,7 @@ START_TEST(a_handle_of_one_is_nothing_to_another)
 	struct machine one, two;
 	nfs_fh3 file;
 
-	serve(lab);
+	serve(veneerd, lab);
 	mount_as(&one, "127.0.0.1");
 	mount_as(&two, "127.0.0.2");
 	file = nfs_find(one.client, one.root, "file");
@@ -140,7 +117,7 @@ START_TEST(only_a_mount_makes_directories)
 	struct machine one;
 	struct client *other;
 
-	serve(lab);
+	serve(veneerd, lab);
 	mount_as(&one, "127.0.0.1");
 	other = call_from(veneerd, "127.0.0.7");
 	ck_assert_int_eq(nfs_getattr(other, one.root)->status, NFS3ERR_ACCES);
@@ -163,7 +140,7 @@ START_TEST(handles_survive_a_restart_without_a_mount)
 	char room[64];
 	nfs_fh3 file;
 
-	serve(lab);
+	serve(veneerd, lab);
 	mount_as(&one, "127.0.0.1");
 	file = nfs_find(one.client, one.root, "file");
 	memcpy(room, file.data.data_val, file.data.data_len);
@@ -186,7 +163,7 @@ START_TEST(a_new_upper_looks_like_what_is_below)
 	fattr3 attr;
 
 	ck_assert_int_eq(chmod(daemon_path(veneerd, "lower", path), 01750), 0);
-	serve(lab);
+	serve(veneerd, lab);
 	mount_as(&one, "127.0.0.1");
 	attr = nfs_attributes(one.client, one.root);
 	ck_assert_uint_eq(attr.mode, 01750);
@@ -204,9 +181,9 @@ START_TEST(machines_of_a_network_may_share)
 	char room[3][64];
 	nfs_fh3 root[3];
 
-	serve("/export -insecure,no_root_squash,lowerdir=%1$s/lower,"
-	      "upperdir=%1$s/up%%%%er-%%n,workdir=%1$s/work-%%n,"
-	      "statedir=%1$s/state 127.0.0.0/16 127.2.0.0/16\n");
+	serve(veneerd, "/export -insecure,no_root_squash,lowerdir=%1$s/lower,"
+	               "upperdir=%1$s/up%%%%er-%%n,workdir=%1$s/work-%%n,"
+	               "statedir=%1$s/state 127.0.0.0/16 127.2.0.0/16\n");
 	for (int i = 0; i < 3; i++) {
 		client[i] = call_from(veneerd, address[i]);
 		root[i] = mount_from(client[i], "/export", room[i]);
@@ -243,9 +220,9 @@ START_TEST(machines_may_be_told_apart_by_name)
 		puts("machines_may_be_told_apart_by_name: skipped: no localhost");
 		return;
 	}
-	serve("/export -insecure,no_root_squash,lowerdir=%1$s/lower,"
-	      "upperdir=%1$s/up/%%h,workdir=%1$s/work/%%h,"
-	      "statedir=%1$s/state *\n");
+	serve(veneerd, "/export -insecure,no_root_squash,lowerdir=%1$s/lower,"
+	               "upperdir=%1$s/up/%%h,workdir=%1$s/work/%%h,"
+	               "statedir=%1$s/state *\n");
 	client = call_from(veneerd, "127.0.0.1");
 	mount_from(client, "/export", room);
 	ck_assert(exists("up/localhost"));
@@ -265,8 +242,8 @@ START_TEST(lower_layers_may_be_each_machine_s_own)
 	daemon_mkdir(veneerd, "own");
 	daemon_mkdir(veneerd, "own/127.0.0.1");
 	daemon_write(veneerd, "own/127.0.0.1/name", "one");
-	serve("/export -insecure,lowerdir=%1$s/own/%%a:%1$s/lower,"
-	      "statedir=%1$s/state/%%a *\n");
+	serve(veneerd, "/export -insecure,lowerdir=%1$s/own/%%a:%1$s/lower,"
+	               "statedir=%1$s/state/%%a *\n");
 	client = call_from(veneerd, "127.0.0.1");
 	root = mount_from(client, "/export", room);
 	nfs_assert_text(client, nfs_find(client, root, "name"), "one");
@@ -288,11 +265,12 @@ START_TEST(a_new_layer_on_top_comes_to_all)
 
 	daemon_mkdir(veneerd, "newer");
 	daemon_write(veneerd, "newer/added", "added");
-	serve(lab);
+	serve(veneerd, lab);
 	mount_as(&one, "127.0.0.1");
 	file = nfs_find(one.client, one.root, "file");
 	nfs_put_text(one.client, file, "one's");
-	write_exports("/export -insecure,no_root_squash,"
+	write_exports(veneerd,
+	              "/export -insecure,no_root_squash,"
 	              "lowerdir=%1$s/newer:%1$s/lower,"
 	              "upperdir=%1$s/uppers/%%a,workdir=%1$s/works/%%a,"
 	              "statedir=%1$s/state 127.0.0.0/16\n");
@@ -328,7 +306,7 @@ START_TEST(what_makes_no_sense_is_refused)
 	char line[1024], text[4096];
 
 	snprintf(line, sizeof(line), "/export *(%s)\n", wrongs[_i].options);
-	write_exports(line);
+	write_exports(veneerd, line);
 	ck_assert_int_eq(daemon_run(arguments, text, sizeof(text)), 1);
 	ck_assert_msg(strstr(text, wrongs[_i].why) != NULL, "%s", text);
 }

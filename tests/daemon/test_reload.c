@@ -17,33 +17,9 @@
 #define OURS "127.0.0.1"
 
 static struct daemon *veneerd;
-static char exports[PATH_MAX];
-
-/* Each %1$s is the test's directory. */
-static void write_exports(const char *format)
-{
-	char text[8192];
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	snprintf(text, sizeof(text), format, veneerd->top);
-#pragma GCC diagnostic pop
-	daemon_write(veneerd, "exports", text);
-	daemon_path(veneerd, "exports", exports);
-}
-
-static void serve(const char *format)
-{
-	const char *const arguments[] = { "-e", exports, "--allow",
-		                          veneerd->top, NULL };
-
-	write_exports(format);
-	daemon_serve(veneerd, arguments);
-}
-
 static void reload(const char *format, const char *line)
 {
-	write_exports(format);
+	write_exports(veneerd, format);
 	ck_assert_int_eq(kill(veneerd->pid, SIGHUP), 0);
 	daemon_await_log(veneerd, line);
 }
@@ -80,7 +56,7 @@ START_TEST(what_is_the_same_goes_on_and_what_is_new_is_there)
 	char room[2][64];
 	nfs_fh3 root, file, other;
 
-	serve(EXPORT);
+	serve_with(veneerd, veneerd->top, EXPORT);
 	client = call_from(veneerd, OURS);
 	root = mount_from(client, "/export", room[0]);
 	file = nfs_new_file(client, root, "new", 0644);
@@ -98,10 +74,7 @@ END_TEST
 /* The server has locked itself out of what it did not know at its start. */
 START_TEST(what_needs_another_directory_waits_for_a_restart)
 {
-	const char *const arguments[] = { "-e", exports, NULL };
-
-	write_exports(EXPORT);
-	daemon_serve(veneerd, arguments);
+	serve(veneerd, EXPORT);
 	reload(EXPORT OTHER, "the exports stay as they are");
 	daemon_await_log(veneerd, "--allow");
 	ck_assert_int_eq(mount_status(veneerd, OURS, "/other"), MNT3ERR_NOENT);
@@ -115,7 +88,7 @@ START_TEST(what_is_gone_is_closed_and_its_layers_are_free)
 	char room[64];
 	nfs_fh3 root, file;
 
-	serve(EXPORT OTHER);
+	serve_with(veneerd, veneerd->top, EXPORT OTHER);
 	client = call_from(veneerd, OURS);
 	root = mount_from(client, "/export", room);
 	file = nfs_find(client, root, "file");
@@ -137,7 +110,7 @@ START_TEST(what_clients_may_do_counts_from_the_next_call)
 	char room[64];
 	nfs_fh3 root, file;
 
-	serve(EXPORT);
+	serve_with(veneerd, veneerd->top, EXPORT);
 	client = call_from(veneerd, OURS);
 	stranger = call_from(veneerd, "127.0.0.9");
 	root = mount_from(client, "/export", room);
@@ -185,7 +158,7 @@ START_TEST(a_new_layer_on_top_keeps_handles_and_changes)
 
 	daemon_mkdir(veneerd, "newer");
 	daemon_write(veneerd, "newer/added", "added");
-	serve(EXPORT);
+	serve_with(veneerd, veneerd->top, EXPORT);
 	client = call_from(veneerd, OURS);
 	root = mount_from(client, "/export", room);
 	file = nfs_find(client, root, "file");
@@ -224,7 +197,7 @@ START_TEST(what_is_wrong_leaves_all_as_it_was)
 	char room[64];
 	nfs_fh3 root, file;
 
-	serve(EXPORT);
+	serve_with(veneerd, veneerd->top, EXPORT);
 	client = call_from(veneerd, OURS);
 	root = mount_from(client, "/export", room);
 	file = nfs_find(client, root, "file");
