@@ -129,7 +129,7 @@ static int make_upper(const struct nfsd_per_client *each,
 	if (err != 0)
 		return err;
 	/* Without root, its owner stays the server's user. */
-	if (err == 0 && each->limits.as_root &&
+	if (each->limits.as_root &&
 	    fchownat(AT_FDCWD, config->upperdir, st.st_uid, st.st_gid, 0) != 0)
 		err = -errno;
 	/* A new owner takes setgid away. */
