@@ -406,6 +406,7 @@ static int make_trees(struct opening *o)
 		return err;
 	fs->tree.writable = !fs->read_only;
 	fs->tree.in_memory = fs->upper.never_waits && fs->stack->tree.in_memory;
+	fs->tree.restacked = fs->state.restacked;
 	fs->tree.find = find_by_rows;
 	fs->tree.find_arg = fs;
 	err = ovl_index_open(ovl_workdir_fd(fs->workdir), &fs->tree.index);

@@ -13,11 +13,18 @@
 #include "overlay/links.h"
 #include "overlay/stamp.h"
 
+static bool is_before(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec
+	                              : a->tv_nsec < b->tv_nsec;
+}
+
 /*
  * How the object looks to a client. A directory's link count counts the
  * subdirectories of all its parts, some of which may be hidden or merged: a tool
  * that stops looking for subdirectories after nlink - 2 of them misses none. It
- * is 2 at least, since some clients list nothing in a directory with less.
+ * is 2 at least, since some clients list nothing in a directory with less. Its ctime
+ * tells who keeps its names that others may have come from a new layer below.
  */
 void ovl_node_adopt(struct ovl_node *node, const struct ovl_real *real,
                     uint64_t begun)
@@ -31,6 +38,8 @@ void ovl_node_adopt(struct ovl_node *node, const struct ovl_real *real,
 		if (attr.nlink < 2)
 			attr.nlink = 2;
 		attr.nlink += node->dir->extra_links;
+		if (is_before(&attr.ctime, &node->tree->restacked))
+			attr.ctime = node->tree->restacked;
 	}
 	if (!ovl_node_has_data(node))
 		attr.used = atomic_load(&node->more)->data_used;

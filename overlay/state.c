@@ -21,6 +21,7 @@
  *   handle-key KEY
  *   cookie-key KEY
  *   layer NUMBER KIND INO GENERATION BIRTH HEIGHT  (by number, from 1)
+ *   restacked SECONDS NANOSECONDS                  (once it was)
  */
 #define FILE_NAME "state"
 #define NEW_NAME "state.new"
@@ -144,6 +145,17 @@ static int parse_layer(struct ovl_state *state, const char *value)
 	return 0;
 }
 
+static int parse_time(struct timespec *time, const char *value)
+{
+	int end = 0;
+
+	if (sscanf(value, "%" SCNd64 " %9ld%n", &time->tv_sec, &time->tv_nsec,
+	           &end) != 2 ||
+	    value[end] != '\0' || time->tv_nsec < 0)
+		return -EINVAL;
+	return 0;
+}
+
 /* What a state file must have. */
 enum { HAS_EXPORT = 1, HAS_HANDLE_KEY = 2, HAS_COOKIE_KEY = 4, HAS_ALL = 7 };
 
@@ -157,6 +169,8 @@ static int parse_line(struct ovl_state *state, char *line, unsigned *seen)
 	*value++ = '\0';
 	if (strcmp(line, "layer") == 0)
 		return parse_layer(state, value);
+	if (strcmp(line, "restacked") == 0)
+		return parse_time(&state->restacked, value);
 	if (strcmp(line, "export") == 0) {
 		*seen |= HAS_EXPORT;
 		if (sscanf(value, "%" SCNx64 "%n", &state->export_id, &end) !=
@@ -242,6 +256,9 @@ static void print_state(FILE *file, const struct ovl_state *state)
 		        i + 1, kind_names[layer->kind], layer->ino,
 		        layer->generation, layer->birth, layer->height);
 	}
+	if (state->restacked.tv_sec)
+		fprintf(file, "restacked %" PRId64 " %09ld\n",
+		        state->restacked.tv_sec, state->restacked.tv_nsec);
 }
 
 /* Make NEW_NAME, whole and on stable storage. */
@@ -384,6 +401,17 @@ static int place(struct numbering *job, const struct ovl_layer *layer,
 	return 0;
 }
 
+/*
+ * It is to be saved; a stack that is no more what it was has become that now, by the
+ * clock that files are stamped by: no later change is to look earlier.
+ */
+static void restack(struct ovl_state *state)
+{
+	if (!state->changed)
+		clock_gettime(CLOCK_REALTIME_COARSE, &state->restacked);
+	state->changed = true;
+}
+
 static bool register_differs(const struct numbering *job)
 {
 	if (job->nseen != job->old->nlayers)
@@ -411,7 +439,8 @@ static void commit(struct numbering *job, struct ovl_state *state,
 		layer->generation_kind = seen->kind;
 		layer->root_generation = seen->generation;
 	}
-	state->changed |= register_differs(job);
+	if (register_differs(job))
+		restack(state);
 	free(state->layers);
 	state->layers = job->seen;
 	state->nlayers = job->nseen;
@@ -533,6 +562,6 @@ int ovl_state_share(struct ovl_state *state, const struct ovl_state *base,
 	state->layers = layers;
 	state->nlayers = base->nlayers;
 	memcpy(state->cookie_key, base->cookie_key, OVL_KEY_BYTES);
-	state->changed = true;
+	restack(state);
 	return 0;
 }

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "overlay/layer.h"
 #include "overlay/overlay.h"
@@ -25,6 +26,8 @@ struct ovl_state {
 	unsigned char cookie_key[OVL_KEY_BYTES];
 	struct ovl_state_layer *layers; /* all ever seen, by number - 1 */
 	size_t nlayers;
+	/* When the stack last became another than it had been; 0: never. */
+	struct timespec restacked;
 	bool changed; /* to be saved */
 };
 

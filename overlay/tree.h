@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "overlay/fdcache.h"
 #include "overlay/index.h"
@@ -59,6 +60,8 @@ struct ovl_tree {
 	bool upper;                      /* an overlay's, not a stack's */
 	bool writable;                   /* its files are opened for writing */
 	bool in_memory; /* no layer that it shows waits for a disk */
+	/* What is below its directories has changed then; 0: never. */
+	struct timespec restacked;
 	/* Finds, by its rows, what is not in memory; NULL: nobody does. No
 	 * lock is taken that stands before `moving`. Blocks. */
 	int (*find)(void *arg, uint64_t fileid, struct ovl_node **node);

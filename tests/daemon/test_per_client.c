@@ -261,6 +261,7 @@ START_TEST(a_new_layer_on_top_comes_to_all)
 {
 	struct machine one;
 	nfs_fh3 file;
+	nfstime3 before;
 	nfsstat3 status = NFS3ERR_JUKEBOX;
 
 	daemon_mkdir(veneerd, "newer");
@@ -269,6 +270,7 @@ START_TEST(a_new_layer_on_top_comes_to_all)
 	mount_as(&one, "127.0.0.1");
 	file = nfs_find(one.client, one.root, "file");
 	nfs_put_text(one.client, file, "one's");
+	before = nfs_attributes(one.client, one.root).ctime;
 	write_exports(veneerd,
 	              "/export -insecure,no_root_squash,"
 	              "lowerdir=%1$s/newer:%1$s/lower,"
@@ -281,6 +283,9 @@ START_TEST(a_new_layer_on_top_comes_to_all)
 		status = nfs_lookup(one.client, one.root, "added")->status;
 	}
 	ck_assert_int_eq(status, NFS3_OK);
+	/* Who knew that there was no such name looks again. */
+	ck_assert(nfs_is_later(nfs_attributes(one.client, one.root).ctime,
+	                       before));
 	nfs_assert_text(one.client, file, "one's");
 	client_free(one.client);
 }

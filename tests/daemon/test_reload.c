@@ -155,6 +155,7 @@ START_TEST(a_new_layer_on_top_keeps_handles_and_changes)
 	struct client *client;
 	char room[64];
 	nfs_fh3 root, file;
+	nfstime3 before;
 
 	daemon_mkdir(veneerd, "newer");
 	daemon_write(veneerd, "newer/added", "added");
@@ -163,12 +164,15 @@ START_TEST(a_new_layer_on_top_keeps_handles_and_changes)
 	root = mount_from(client, "/export", room);
 	file = nfs_find(client, root, "file");
 	nfs_put_text(client, file, "UPPER");
+	before = nfs_attributes(client, root).ctime;
 	reload("/export -insecure,no_root_squash,"
 	       "lowerdir=%1$s/newer:%1$s/lower,upperdir=%1$s/upper,"
 	       "workdir=%1$s/work *\n",
 	       "0 opened, 1 closed, 1 to be opened");
 	await_name(client, root, "added");
 	nfs_assert_text(client, nfs_find(client, root, "added"), "added");
+	/* Who knew that there was no such name looks again. */
+	ck_assert(nfs_is_later(nfs_attributes(client, root).ctime, before));
 	nfs_assert_text(client, file, "UPPER");
 	client_free(client);
 }

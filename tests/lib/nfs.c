@@ -350,6 +350,12 @@ bool nfs_same_handle(nfs_fh3 a, nfs_fh3 b)
 	       memcmp(a.data.data_val, b.data.data_val, a.data.data_len) == 0;
 }
 
+bool nfs_is_later(nfstime3 a, nfstime3 b)
+{
+	return a.seconds > b.seconds ||
+	       (a.seconds == b.seconds && a.nseconds > b.nseconds);
+}
+
 void nfs_assert_attr(const post_op_attr *attr, uint64_t fileid)
 {
 	ck_assert(attr->attributes_follow);

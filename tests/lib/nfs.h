@@ -79,6 +79,7 @@ void nfs_put_text(struct client *client, nfs_fh3 fh, const char *text);
 void nfs_assert_text(struct client *client, nfs_fh3 fh, const char *text);
 
 bool nfs_same_handle(nfs_fh3 a, nfs_fh3 b);
+bool nfs_is_later(nfstime3 a, nfstime3 b); /* a than b */
 
 /* That a reply carries attributes, with this fileid; both halves of wcc_data. */
 void nfs_assert_attr(const post_op_attr *attr, uint64_t fileid);

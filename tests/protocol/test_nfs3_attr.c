@@ -67,12 +67,6 @@ static sattr3 set_owner(uint32_t uid, uint32_t gid)
 	return (sattr3){ .uid = { TRUE, { uid } }, .gid = { TRUE, { gid } } };
 }
 
-static bool later(nfstime3 a, nfstime3 b)
-{
-	return a.seconds > b.seconds ||
-	       (a.seconds == b.seconds && a.nseconds > b.nseconds);
-}
-
 /* ---- GETATTR -------------------------------------------------------------- */
 
 START_TEST(attributes_are_those_of_the_layer)
@@ -230,12 +224,12 @@ START_TEST(a_change_of_size_changes_mtime_and_ctime)
 	before = attributes("file");
 	ck_assert_int_eq(setattr_status("file", set_size(100)), NFS3_OK);
 	after = attributes("file");
-	ck_assert(later(after.mtime, before.mtime));
-	ck_assert(later(after.ctime, before.ctime) ||
+	ck_assert(nfs_is_later(after.mtime, before.mtime));
+	ck_assert(nfs_is_later(after.ctime, before.ctime) ||
 	          after.ctime.seconds >= before.ctime.seconds);
 	ck_assert_int_eq(setattr_status("file", set_times(1, 1)), NFS3_OK);
 	ck_assert_int_eq(setattr_status("file", set_size(3)), NFS3_OK);
-	ck_assert(later(attributes("file").mtime, before.mtime));
+	ck_assert(nfs_is_later(attributes("file").mtime, before.mtime));
 }
 END_TEST
 

@@ -112,7 +112,8 @@ END_TEST
 	"handle-key 000102030405060708090a0b0c0d0e0f\n"            \
 	"cookie-key 101112131415161718191a1b1c1d1e1f\n"            \
 	"layer 1 handle 2 123456789abcdef 1600000000000000000 1\n" \
-	"layer 2 btime 7 99 0 0\n"
+	"layer 2 btime 7 99 0 0\n"                                 \
+	"restacked 1700000000 000000042\n"
 
 START_TEST(the_form_of_the_file_stays)
 {
@@ -124,6 +125,8 @@ START_TEST(the_form_of_the_file_stays)
 	ck_assert_uint_eq(state.handle_key[15], 0x0f);
 	ck_assert_uint_eq(state.cookie_key[0], 0x10);
 	ck_assert_uint_eq(state.nlayers, 2);
+	ck_assert_int_eq(state.restacked.tv_sec, 1700000000);
+	ck_assert_int_eq(state.restacked.tv_nsec, 42);
 	ck_assert_int_eq(ovl_state_save(&state, tree), 0);
 	ck_assert_int_gt(
 		read(tree_open("state", O_RDONLY), text, sizeof(text) - 1), 0);
@@ -154,6 +157,10 @@ static const struct {
 	{ "btime 7 99", "btime x 99" },
 	{ "layer 2 btime 7 99 0 0", "a fact of tomorrow" },
 	{ "layer 2 btime 7 99 0 0", "word" },
+	{ "1700000000 ", "" },
+	{ " 000000042", " -5" },
+	{ " 000000042", " 1000000000" },
+	{ " 000000042", " 42 42" },
 };
 
 START_TEST(a_broken_file_is_refused_and_left)
@@ -263,6 +270,29 @@ START_TEST(a_new_top_layer_renumbers_nothing)
 	ck_assert(state.changed);
 	save_and_load();
 	number_is("EDCBA", true, "54321");
+}
+END_TEST
+
+/* Whoever keeps names is told by when. */
+START_TEST(when_a_stack_became_another_is_kept)
+{
+	struct timespec before, after, then;
+
+	load();
+	number_is("BA", true, "21");
+	save_and_load();
+	ck_assert_int_eq(state.restacked.tv_sec, 0);
+	clock_gettime(CLOCK_REALTIME_COARSE, &before);
+	number_is("CBA", true, "321");
+	clock_gettime(CLOCK_REALTIME_COARSE, &after);
+	then = state.restacked;
+	ck_assert_int_ge(then.tv_sec, before.tv_sec);
+	ck_assert_int_le(then.tv_sec, after.tv_sec);
+	save_and_load();
+	ck_assert_mem_eq(&state.restacked, &then, sizeof(then));
+	number_is("CBA", true, "321");
+	ck_assert(!state.changed);
+	ck_assert_mem_eq(&state.restacked, &then, sizeof(then));
 }
 END_TEST
 
@@ -435,6 +465,7 @@ int main(void)
 	tcase_add_test(tcase, what_is_no_text_or_no_file_is_refused);
 	tcase_add_test(tcase, layers_are_numbered_from_the_bottom);
 	tcase_add_test(tcase, a_new_top_layer_renumbers_nothing);
+	tcase_add_test(tcase, when_a_stack_became_another_is_kept);
 	tcase_add_test(tcase, under_an_upper_layers_are_only_added_on_top);
 	tcase_add_test(tcase, a_layer_keeps_its_number_for_ever);
 	tcase_add_test(tcase, a_layer_that_had_gone_may_come_back_on_top);
