@@ -16,6 +16,7 @@ mount -t tmpfs -o size=75% tmpfs /tmp
 . /params
 
 mnt=/mnt
+lab=/lab # where the machine has an upper of its own
 work=$mnt/$WORK
 
 seconds() { cut -d . -f 1 /proc/uptime; }
@@ -50,13 +51,13 @@ start_network()
 
 mount_export()
 {
-	mount -t nfs -o "vers=3,proto=tcp,mountproto=tcp,nolock,\
-addr=10.0.2.2,port=$PORT,mountport=$PORT" "10.0.2.2:$EXPORT" $mnt
+	mkdir -p "$2" && mount -t nfs -o "vers=3,proto=tcp,mountproto=tcp,nolock,\
+addr=10.0.2.2,port=$PORT,mountport=$PORT" "10.0.2.2:$1" "$2"
 }
 
 remount_export()
 {
-	cd / && umount $mnt && mount_export
+	cd / && umount $mnt && mount_export /veneer $mnt
 }
 
 same()
@@ -303,12 +304,67 @@ survive_kill()
 	return $status
 }
 
+# ---- an overlay of its own, and exports read again -----------------------------
+
+# The same lower, as nobody has changed it elsewhere.
+change_own()
+{
+	[ "$(stat -c %s "$lab/$TRUNCATE")" -ge 100 ] && [ -e "$lab/$REMOVE" ] &&
+		echo mine >"$lab/mine" && echo mine >>"$lab/$TRUNCATE" &&
+		same "$(tail -c 5 "$lab/$TRUNCATE")" mine &&
+		[ ! -e "$mnt/mine" ] && same "$(stat -c %s "$mnt/$TRUNCATE")" 5
+}
+
+# Does this at once or soon: a client keeps what it knows for a while.
+await()
+{
+	tries=0
+	until "$@" 2>/dev/null; do
+		tries=$((tries + 1))
+		[ $tries -lt 90 ] || return 1
+		sleep 1
+	done
+}
+
+lab_is_closed() { ! ls -l $lab >/dev/null; }
+
+# What is open in the other export stays so.
+survive_withdrawal()
+{
+	fresh withdrawn
+	exec 3<"$mnt/$BIG" 4>"$dir/file"
+	head -c 1000 <&3 >/dev/null
+	echo before >&4
+	echo "host: withdraw /lab"
+	await lab_is_closed && echo after >&4 &&
+		same "$(cat <&3 | md5sum)" "$(tail -c +1001 "$mnt/$BIG" | md5sum)"
+	status=$?
+	exec 3<&- 4>&-
+	[ $status = 0 ] && same "$(tr '\n' ' ' <"$dir/file")" "before after "
+}
+
+come_back()
+{
+	echo "host: give /lab back"
+	await cat $lab/mine >/dev/null && same "$(cat $lab/mine)" mine
+}
+
+# Though the client knew that the name was not there, and what was.
+see_new_layer()
+{
+	[ ! -e $lab/news ] && ! ls $lab | grep -qx news || return
+	echo "host: a new layer"
+	await cat $lab/news >/dev/null && same "$(cat $lab/news)" new &&
+		ls $lab | grep -qx news && same "$(cat $lab/mine)" mine &&
+		same "$(tail -c 5 "$lab/$TRUNCATE")" mine
+}
+
 # ---- all of it ---------------------------------------------------------------
 
 main()
 {
 	check "the guest has a network" start_network
-	check "mount" mount_export
+	check "mount" mount_export /veneer $mnt
 	grep -q " $mnt nfs " /proc/mounts || return
 	check "list all, read a sample" send_manifest
 	echo "host: compare"
@@ -339,6 +395,13 @@ main()
 	check "list $NAMES names while deleting" list_while_deleting
 	check "remount" survive_remount
 	check "a server killed in the middle of a copy" survive_kill
+
+	check "mount what each machine has for itself" mount_export /lab $lab
+	check "what changes there shows there alone" change_own
+	check "an export is withdrawn, and the other goes on" survive_withdrawal
+	check "what was withdrawn is there again" come_back
+	check "a new layer shows without a new mount" see_new_layer
+	check "unmount it" umount $lab
 	cd /
 	check "delete what was made" rm -r "$work"
 	check "unmount" umount $mnt
