@@ -10,6 +10,7 @@
 
 #include <arpa/inet.h>
 #include <check.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -243,13 +244,38 @@ static void *ask_in_vain(void *arg)
 	return arg;
 }
 
+/* All of its threads: each of them stops when it gets to it. */
+static void stop(pid_t pid)
+{
+	char path[64], line[256];
+	struct dirent *entry;
+	bool stopped = false;
+	DIR *tasks;
+
+	ck_assert_int_eq(kill(pid, SIGSTOP), 0);
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	for (int i = 0; i < 1000 && !stopped; i++) {
+		usleep(10000);
+		tasks = opendir(path);
+		ck_assert_ptr_nonnull(tasks);
+		stopped = true;
+		while ((entry = readdir(tasks)))
+			if (entry->d_name[0] != '.' &&
+			    *status_of(atoi(entry->d_name), "State:\t", line) !=
+			            'T')
+				stopped = false;
+		closedir(tasks);
+	}
+	ck_assert(stopped);
+}
+
 /* Who asks is told in time, and all is well when it comes to itself. */
 START_TEST(who_asks_one_that_hangs_does_not_hang)
 {
 	pthread_t threads[NFSD_HELPER_LOOKUPS];
 	int tries = 0;
 
-	ck_assert_int_eq(kill(nfsd_helper_pid(helper), SIGSTOP), 0);
+	stop(nfsd_helper_pid(helper));
 	for (unsigned i = 0; i < NFSD_HELPER_LOOKUPS; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, ask_in_vain,
 		                                NULL),
