@@ -2,6 +2,11 @@
  * Every system call that a procedure makes fails in turn: the client is told
  * the status that belongs to the error, and all is as before. A call that the
  * server can do without may fail unseen.
+ *
+ * In the environment:
+ *   TEST_SEED=NUMBER     chooses the sample
+ *   FAULT_ONE_IN=N       of the operations, about each Nth is tried so; 1: all
+ *                        (TEST_FULL)
  */
 #include "config.h"
 
@@ -17,6 +22,7 @@
 #include "tests/lib/suite.h"
 #include "tests/protocol/operation.h"
 #include "tests/protocol/place.h"
+#include "tests/unit/seed.h"
 
 /* What takes space, or changes a filesystem. */
 #define CHANGES (FAULT_MAKE | FAULT_LINK | FAULT_MOVE | FAULT_FILL | FAULT_ATTR)
@@ -28,6 +34,8 @@
 static struct client *client;
 
 static bool in_memory;
+static uint64_t seed;
+static int one_in;
 
 static void setup(void)
 {
@@ -118,59 +126,64 @@ static void sweep(const struct operation *operation, unsigned kinds, int error,
 	              "%s: no failure is told", operation->name);
 }
 
-static void sweep_changers(unsigned kinds, int error, nfsstat3 expected,
-                           bool lasting)
+/* Those of them that are in the sample, which `error` has for itself. */
+static void sweep_all(const struct operation *operations, unsigned kinds,
+                      int error, nfsstat3 expected, bool lasting)
 {
-	for (int i = 0; operation_changers[i].name != NULL; i++)
-		sweep(&operation_changers[i], kinds, error, expected, lasting);
+	uint64_t random = seed + (uint64_t)error;
+
+	for (int i = 0; operations[i].name != NULL; i++) {
+		nfsstat3 status = expected;
+
+		/* MOUNT knows no such word. */
+		if (operations[i].mounts && expected == NFS3ERR_JUKEBOX)
+			status = (nfsstat3)MNT3ERR_SERVERFAULT;
+		if (test_random(&random) % (uint64_t)one_in == 0)
+			sweep(&operations[i], kinds, error, status, lasting);
+	}
 }
 
 START_TEST(a_reader_is_told_of_an_io_error)
 {
-	for (int i = 0; operation_readers[i].name != NULL; i++)
-		sweep(&operation_readers[i], ALL_BUT_SYNC, EIO, NFS3ERR_IO,
-		      false);
+	sweep_all(operation_readers, ALL_BUT_SYNC, EIO, NFS3ERR_IO, false);
 }
 END_TEST
 
 START_TEST(a_reader_comes_again_where_memory_is_lacking)
 {
-	for (int i = 0; operation_readers[i].name != NULL; i++)
-		sweep(&operation_readers[i], ALL_BUT_SYNC, ENOMEM,
-		      operation_readers[i].mounts
-		              ? (nfsstat3)MNT3ERR_SERVERFAULT
-		              : NFS3ERR_JUKEBOX,
-		      false);
+	sweep_all(operation_readers, ALL_BUT_SYNC, ENOMEM, NFS3ERR_JUKEBOX,
+	          false);
 }
 END_TEST
 
 START_TEST(a_change_that_meets_an_io_error_is_none)
 {
-	sweep_changers(ALL_BUT_SYNC, EIO, NFS3ERR_IO, false);
+	sweep_all(operation_changers, ALL_BUT_SYNC, EIO, NFS3ERR_IO, false);
 }
 END_TEST
 
 START_TEST(a_change_that_finds_no_room_is_none)
 {
-	sweep_changers(SPACE, ENOSPC, NFS3ERR_NOSPC, true);
+	sweep_all(operation_changers, SPACE, ENOSPC, NFS3ERR_NOSPC, true);
 }
 END_TEST
 
 START_TEST(a_change_beyond_a_quota_is_none)
 {
-	sweep_changers(SPACE, EDQUOT, NFS3ERR_DQUOT, true);
+	sweep_all(operation_changers, SPACE, EDQUOT, NFS3ERR_DQUOT, true);
 }
 END_TEST
 
 START_TEST(a_change_of_a_filesystem_turned_read_only_is_none)
 {
-	sweep_changers(SPACE, EROFS, NFS3ERR_ROFS, true);
+	sweep_all(operation_changers, SPACE, EROFS, NFS3ERR_ROFS, true);
 }
 END_TEST
 
 START_TEST(a_change_comes_again_where_descriptors_are_lacking)
 {
-	sweep_changers(FAULT_OPEN, EMFILE, NFS3ERR_JUKEBOX, false);
+	sweep_all(operation_changers, FAULT_OPEN, EMFILE, NFS3ERR_JUKEBOX,
+	          false);
 }
 END_TEST
 
@@ -311,6 +324,8 @@ int main(void)
 {
 	Suite *suite = suite_create("faults");
 
+	seed = test_seed();
+	one_in = test_rounds("FAULT_ONE_IN", 3, 1);
 	in_memory = fixture_can_mount(); /* ext4 is slow to take so many */
 	suite_add_tcase(suite, faults_case());
 	suite_add_tcase(suite, flushes_case());
