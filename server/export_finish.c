@@ -50,7 +50,7 @@ static char *default_statedir(const char *path)
 	const char *xdg = getenv("XDG_STATE_HOME");
 	const char *home = getenv("HOME");
 	char *name = escape_path(path);
-	char *dir = NULL;
+	char *dir = NULL, *text;
 	int n = -1;
 
 	if (name == NULL)
@@ -62,7 +62,11 @@ static char *default_statedir(const char *path)
 	else if (home != NULL && home[0] == '/')
 		n = asprintf(&dir, "%s/.local/state/veneer/%s", home, name);
 	free(name);
-	return n < 0 ? NULL : dir;
+	if (n < 0)
+		return NULL;
+	text = nfsd_template_of(dir);
+	free(dir);
+	return text;
 }
 
 /* ---- each client's own --------------------------------------------------------- */

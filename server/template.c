@@ -36,6 +36,21 @@ unsigned nfsd_template_kinds(const char *path)
 	return kinds;
 }
 
+char *nfsd_template_of(const char *path)
+{
+	char *text = malloc(2 * strlen(path) + 1), *end = text;
+
+	if (text == NULL)
+		return NULL;
+	for (; *path != '\0'; path++) {
+		if (*path == '%')
+			*end++ = '%';
+		*end++ = *path;
+	}
+	*end = '\0';
+	return text;
+}
+
 static void print_address(const struct in6_addr *address, char *text)
 {
 	if (IN6_IS_ADDR_V4MAPPED(address))

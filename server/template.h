@@ -23,6 +23,9 @@ enum {
 
 unsigned nfsd_template_kinds(const char *path);
 
+/* What stands for this very path, to be freed; NULL: no memory. */
+char *nfsd_template_of(const char *path);
+
 /* Of one client. */
 struct nfsd_template_values {
 	const struct in6_addr *address;

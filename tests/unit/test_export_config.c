@@ -319,6 +319,8 @@ START_TEST(state_is_kept_where_the_user_keeps_his)
 {
 	if (geteuid() == 0) {
 		ck_assert_str_eq(statedir_of("/a/b"), "/var/lib/veneer/a-b");
+		/* As a path is written, which this one is read as. */
+		ck_assert_str_eq(statedir_of("/a%b"), "/var/lib/veneer/a%%b");
 		return;
 	}
 	setenv("HOME", "/home/me", 1);
