@@ -195,12 +195,23 @@ bool nfsd_client_needs_name(const struct nfsd_client *client)
 	       client->kind != NFSD_CLIENT_ANYBODY;
 }
 
+/* Addresses of IPv4 are mapped into IPv6, and are none of a network that holds those. */
+static bool is_in_network(const struct in6_addr *address,
+                          const struct nfsd_client *network)
+{
+	bool is_ipv4 = IN6_IS_ADDR_V4MAPPED(&network->address) &&
+	               network->prefix >= BITS_MAPPED;
+
+	return IN6_IS_ADDR_V4MAPPED(address) == is_ipv4 &&
+	       same_bits(&network->address, address, network->prefix);
+}
+
 bool nfsd_client_has_address(const struct nfsd_client *client,
                              const struct in6_addr *address)
 {
 	switch (client->kind) {
 	case NFSD_CLIENT_NETWORK:
-		return same_bits(&client->address, address, client->prefix);
+		return is_in_network(address, client);
 	case NFSD_CLIENT_ANYBODY:
 		return true;
 	default:

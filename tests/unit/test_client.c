@@ -72,6 +72,9 @@ START_TEST(a_network_is_its_first_bits)
 	/* All of IPv4 is none of IPv6, and the other way round. */
 	ck_assert(!has("0.0.0.0/0", "2001:db8::1"));
 	ck_assert(has("::/0", "2001:db8::1"));
+	ck_assert(!has("::/0", "10.1.2.3"));
+	ck_assert(!has("::/64", "10.1.2.3"));
+	ck_assert(has("::ffff:10.0.0.0/104", "10.1.2.3"));
 	ck_assert(has("2001:db8::/33", "2001:db8:7fff::1"));
 	ck_assert(!has("2001:db8::/33", "2001:db8:8000::1"));
 	ck_assert(has("2001:db8::1/128", "2001:db8::1"));
