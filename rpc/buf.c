@@ -38,7 +38,8 @@ void orpc_bufs_release(struct orpc_bufs *bufs)
 		bufs->free[i] = NULL;
 		bufs->nfree[i] = 0;
 	}
-	atomic_store(&bufs->kept, 0);
+	atomic_fetch_sub(&bufs->held, bufs->kept);
+	bufs->kept = 0;
 }
 
 /* The smallest size that holds `need` bytes; ORPC_BUF_SIZES where none does. */
@@ -63,8 +64,16 @@ static struct orpc_buf *make(struct orpc_bufs *bufs, unsigned size)
 	*buf = (struct orpc_buf){ .cap = bufs->cap[size],
 		                  .refs = 1,
 		                  .size = size };
+	atomic_fetch_add(&bufs->held, buf->cap);
 	atomic_fetch_add(&bufs->used, buf->cap);
 	return buf;
+}
+
+/* One that is neither used nor kept any more. */
+static void destroy(struct orpc_bufs *bufs, struct orpc_buf *buf)
+{
+	atomic_fetch_sub(&bufs->held, buf->cap);
+	free(buf);
 }
 
 struct orpc_buf *orpc_buf_new(struct orpc_bufs *bufs, size_t need)
@@ -79,7 +88,7 @@ static struct orpc_buf *unkeep(struct orpc_bufs *bufs, unsigned size)
 
 	bufs->free[size] = buf->next;
 	bufs->nfree[size]--;
-	atomic_fetch_sub(&bufs->kept, buf->cap);
+	bufs->kept -= buf->cap;
 	return buf;
 }
 
@@ -90,8 +99,8 @@ static void give_way(struct orpc_bufs *bufs, size_t bytes)
 
 	while (size-- > 0) {
 		while (bufs->free[size] &&
-		       !orpc_bufs_fit(bufs, bytes + atomic_load(&bufs->kept))) {
-			free(unkeep(bufs, size));
+		       !orpc_bufs_fit(bufs, bytes + bufs->kept)) {
+			destroy(bufs, unkeep(bufs, size));
 			if (bufs->missed[size] > 0)
 				bufs->missed[size]--;
 		}
@@ -134,11 +143,11 @@ void orpc_bufs_put(struct orpc_bufs *bufs, struct orpc_buf *buf)
 		return;
 	atomic_fetch_sub(&bufs->used, buf->cap);
 	if (!has_use(bufs, buf->size) ||
-	    !orpc_bufs_fit(bufs, buf->cap + atomic_load(&bufs->kept))) {
-		free(buf);
+	    !orpc_bufs_fit(bufs, buf->cap + bufs->kept)) {
+		destroy(bufs, buf);
 		return;
 	}
-	atomic_fetch_add(&bufs->kept, buf->cap);
+	bufs->kept += buf->cap;
 	buf->next = bufs->free[buf->size];
 	bufs->free[buf->size] = buf;
 	bufs->nfree[buf->size]++;
@@ -150,7 +159,7 @@ void orpc_buf_free(struct orpc_bufs *bufs, struct orpc_buf *buf)
 		return;
 	assert(buf->refs == 1);
 	atomic_fetch_sub(&bufs->used, buf->cap);
-	free(buf);
+	destroy(bufs, buf);
 }
 
 size_t orpc_bufs_size(const struct orpc_bufs *bufs, size_t need)

@@ -42,9 +42,11 @@ struct orpc_bufs {
 	unsigned ahead; /* see record.h */
 	size_t max;     /* bytes in all; SIZE_MAX until someone sets it */
 	size_t promised;
-	/* Bytes given out, by workers too; and those in `free`, which the loop
-	 * changes alone. Any thread may look. */
-	atomic_size_t used, kept;
+	size_t kept; /* bytes in `free` */
+	/* Bytes given out, by workers too; those and what is kept. Any thread may
+	 * look: a buffer that comes or goes is counted in `held` at all times
+	 * that it is in `used`. */
+	atomic_size_t used, held;
 };
 
 /* A store whose largest buffer holds `largest` bytes. */

@@ -395,6 +395,16 @@ static void sum(uint64_t *total, const _Atomic uint64_t *part)
 	*total += atomic_load_explicit(part, memory_order_relaxed);
 }
 
+/* Together never more than there was at one time, though both change meanwhile. */
+static void sum_buffers(struct orpc_stats *stats, const struct orpc_bufs *bufs)
+{
+	uint64_t held = atomic_load(&bufs->held);
+	uint64_t used = atomic_load(&bufs->used);
+
+	stats->buffer_bytes += used;
+	stats->spare_bytes += held > used ? held - used : 0;
+}
+
 void orpc_server_stats(struct orpc_server *server, struct orpc_stats *stats)
 {
 	*stats =
@@ -410,9 +420,7 @@ void orpc_server_stats(struct orpc_server *server, struct orpc_stats *stats)
 		sum(&stats->closed_stuck, &c->closed_stuck);
 		sum(&stats->dropped, &c->dropped);
 		sum(&stats->waits, &c->waits);
-		stats->buffer_bytes +=
-			atomic_load(&server->shards[i].bufs.used);
-		stats->spare_bytes += atomic_load(&server->shards[i].bufs.kept);
+		sum_buffers(stats, &server->shards[i].bufs);
 	}
 	orpc_replays_stats(server->service.replays, stats);
 }
