@@ -1,14 +1,16 @@
 /*
  * veneerd with a file of exports, and clients of it that call from an address of their
- * own: all of 127.0.0.0/8 is this machine.
+ * own: all of 127.0.0.0/8 is this machine, and ::1.
  */
 #ifndef VENEER_TESTS_DAEMON_CALLER_H
 #define VENEER_TESTS_DAEMON_CALLER_H
 
 #include <arpa/inet.h>
 #include <check.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 
 #include "tests/lib/client.h"
@@ -48,7 +50,37 @@ static inline void serve(struct daemon *veneerd, const char *format)
 	serve_with(veneerd, NULL, format);
 }
 
-/* A client that calls from that address. */
+/*
+ * From now on this process and those that it starts see, at `to`, what the test's
+ * directory has under that name. For root.
+ */
+static inline void put_over(const struct daemon *veneerd, const char *name,
+                            const char *to)
+{
+	char path[PATH_MAX];
+
+	/* What is mounted here goes with the process. */
+	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	ck_assert_int_eq(mount(daemon_path(veneerd, name, path), to, NULL,
+	                       MS_BIND, NULL),
+	                 0);
+}
+
+/* A client that calls from ::1. */
+static inline struct client *call_by_ipv6(const struct daemon *veneerd)
+{
+	struct sockaddr_in6 to = { .sin6_family = AF_INET6,
+		                   .sin6_port = htons(veneerd->port),
+		                   .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	return client_new(fd);
+}
+
+/* A client that calls from that address of IPv4. */
 static inline struct client *call_from(const struct daemon *veneerd,
                                        const char *address)
 {

@@ -110,7 +110,6 @@ START_TEST(a_handle_is_worth_nothing_to_others)
 }
 END_TEST
 
-/* One overlay moves by no path into another. */
 /* Both exports are below one directory, which neither leads to. */
 START_TEST(nobody_leaves_his_export)
 {
@@ -164,6 +163,7 @@ START_TEST(nobody_leaves_his_export)
 }
 END_TEST
 
+/* One overlay moves by no path into another. */
 START_TEST(paths_have_overlays_of_their_own)
 {
 	struct client *client;
@@ -228,6 +228,93 @@ START_TEST(hosts_are_known_by_their_names)
 		ck_assert_int_eq(mount_status(veneerd, "127.0.0.77", "/wild"),
 		                 MNT3ERR_ACCES);
 	}
+}
+END_TEST
+
+/* The machines of a group, as the system has it: in files, here. */
+START_TEST(netgroups_are_asked)
+{
+	if (geteuid() != 0) {
+		puts("netgroups_are_asked: skipped: not root");
+		return;
+	}
+	daemon_mkdir(veneerd, "etc");
+	daemon_write(veneerd, "etc/nsswitch.conf",
+	             "hosts: files\nnetgroup: files\n");
+	daemon_write(veneerd, "etc/passwd", "root:x:0:0::/:/bin/sh\n");
+	daemon_write(veneerd, "etc/hosts",
+	             "127.0.0.1 first.example\n127.0.0.2 second.example\n"
+	             "127.0.0.3 third.example\n");
+	daemon_write(veneerd, "etc/netgroup",
+	             "lab (first.example,,) more\n"
+	             "more (second.example,,)\n");
+	put_over(veneerd, "etc", "/etc");
+	serve(veneerd, "/export @lab(insecure,lowerdir=%1$s/lower,"
+	               "statedir=%1$s/a) second.example(insecure,ro,"
+	               "lowerdir=%1$s/lower,statedir=%1$s/a)\n");
+	for (unsigned i = 0; i < 2; i++) { /* asked, and known */
+		ck_assert_int_eq(mount_status(veneerd, "127.0.0.1", "/export"),
+		                 MNT3_OK);
+		ck_assert_int_eq(mount_status(veneerd, "127.0.0.2", "/export"),
+		                 MNT3_OK);
+		ck_assert_int_eq(mount_status(veneerd, "127.0.0.3", "/export"),
+		                 MNT3ERR_ACCES);
+		ck_assert_int_eq(mount_status(veneerd, "127.0.0.4", "/export"),
+		                 MNT3ERR_ACCES);
+	}
+}
+END_TEST
+
+static mountstat3 status_by_ipv6(const char *path)
+{
+	struct client *client = call_by_ipv6(veneerd);
+	mountstat3 status = nfs_mnt(client, path)->fhs_status;
+
+	client_free(client);
+	return status;
+}
+
+START_TEST(addresses_of_ipv6_are_clients)
+{
+	const char *const arguments[] = { "-b", "::1", "-e", exports, NULL };
+	char path[PATH_MAX], room[64];
+	struct client *client;
+	nfs_fh3 root;
+
+	if (access("/proc/net/if_inet6", F_OK) != 0) {
+		puts("addresses_of_ipv6_are_clients: skipped: no IPv6");
+		return;
+	}
+	write_exports(
+		veneerd,
+		"/export ::1(insecure,no_root_squash,lowerdir=%1$s/lower,"
+		"upperdir=%1$s/upper,workdir=%1$s/work) ::/0(insecure,ro,"
+		"lowerdir=%1$s/lower,upperdir=%1$s/upper,workdir=%1$s/work)\n"
+		"/network ::/96(insecure,lowerdir=%1$s/lower,statedir=%1$s/a)\n"
+		"/other 2001:db8::/32(insecure,lowerdir=%1$s/lower,"
+		"statedir=%1$s/b)\n"
+		"/four 127.0.0.0/8(insecure,lowerdir=%1$s/lower,"
+		"statedir=%1$s/c)\n"
+		"/each ::1(insecure,no_root_squash,lowerdir=%1$s/lower,"
+		"upperdir=%1$s/up/%%a,workdir=%1$s/works/%%a,statedir=%1$s/d)\n");
+	daemon_serve(veneerd, arguments);
+	ck_assert_int_eq(status_by_ipv6("/network"), MNT3_OK);
+	ck_assert_int_eq(status_by_ipv6("/other"), MNT3ERR_ACCES);
+	ck_assert_int_eq(status_by_ipv6("/four"), MNT3ERR_ACCES);
+	ck_assert_int_eq(mount_status(veneerd, "127.0.0.1", "/four"), MNT3_OK);
+	ck_assert_int_eq(mount_status(veneerd, "127.0.0.1", "/network"),
+	                 MNT3ERR_ACCES);
+	ck_assert_int_eq(mount_status(veneerd, "127.0.0.1", "/export"),
+	                 MNT3ERR_ACCES);
+	/* The most specific counts, which is not the read-only one. */
+	client = call_by_ipv6(veneerd);
+	root = mount_from(client, "/export", room);
+	nfs_new_file(client, root, "new", 0644);
+	root = mount_from(client, "/each", room);
+	nfs_new_file(client, root, "own", 0644);
+	client_free(client);
+	daemon_path(veneerd, "up/::1/own", path);
+	ck_assert_int_eq(access(path, F_OK), 0);
 }
 END_TEST
 
@@ -325,6 +412,8 @@ int main(void)
 	tcase_add_test(tcase, nobody_leaves_his_export);
 	tcase_add_test(tcase, paths_have_overlays_of_their_own);
 	tcase_add_test(tcase, hosts_are_known_by_their_names);
+	tcase_add_test(tcase, netgroups_are_asked);
+	tcase_add_test(tcase, addresses_of_ipv6_are_clients);
 	tcase_add_test(tcase, clients_are_listed);
 	tcase_add_test(tcase, a_file_is_printed_as_understood);
 	tcase_add_test(tcase, what_is_wrong_with_a_file_is_told);

@@ -163,8 +163,7 @@ static int open_log(const struct daemon *daemon)
 /* Until the log says that it serves, and where. */
 static void wait_until_ready(struct daemon *daemon, int log)
 {
-	static const char ready[] =
-		"serving " DAEMON_EXPORT " on 127.0.0.1 port ";
+	static const char ready[] = "serving " DAEMON_EXPORT " on 127.0.0.1";
 	char text[4096];
 	const char *found = NULL;
 
@@ -179,7 +178,10 @@ static void wait_until_ready(struct daemon *daemon, int log)
 		found = strstr(text, ready);
 		sleep_ms(5);
 	}
-	daemon->port = (uint16_t)atoi(found + strlen(ready));
+	/* There may be another address before. */
+	found = strstr(found, " port ");
+	ck_assert_ptr_nonnull(found);
+	daemon->port = (uint16_t)atoi(found + strlen(" port "));
 }
 
 /* The log, which is the caller's to close. */
