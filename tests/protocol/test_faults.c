@@ -5,8 +5,8 @@
  *
  * In the environment:
  *   TEST_SEED=NUMBER     chooses the sample
- *   FAULT_ONE_IN=N       of the operations, about each Nth is tried so; 1: all
- *                        (TEST_FULL)
+ *   FAULT_ONE_IN=N       of the operations, about each Nth is tried so; 1: all,
+ *                        but with a sanitizer, which takes minutes for it
  */
 #include "config.h"
 
@@ -23,6 +23,12 @@
 #include "tests/protocol/operation.h"
 #include "tests/protocol/place.h"
 #include "tests/unit/seed.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define ONE_IN 3
+#else
+#define ONE_IN 1
+#endif
 
 /* What takes space, or changes a filesystem. */
 #define CHANGES (FAULT_MAKE | FAULT_LINK | FAULT_MOVE | FAULT_FILL | FAULT_ATTR)
@@ -325,7 +331,7 @@ int main(void)
 	Suite *suite = suite_create("faults");
 
 	seed = test_seed();
-	one_in = test_rounds("FAULT_ONE_IN", 3, 1);
+	one_in = test_rounds("FAULT_ONE_IN", ONE_IN, 1);
 	in_memory = fixture_can_mount(); /* ext4 is slow to take so many */
 	suite_add_tcase(suite, faults_case());
 	suite_add_tcase(suite, flushes_case());
