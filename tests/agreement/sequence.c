@@ -58,6 +58,10 @@ static const struct {
 	  "directory: it looks at the attribute in readdir(3) only" },
 	{ ACT_RENAME, ACT_RENAME_BACK_AND_FORTH, KERNEL_CONTRADICTS, 0,
 	  "the same, when it is to replace the directory" },
+	{ ACT_ACCESS, ACT_ACCESS, KERNEL_CONTRADICTS, 0,
+	  "without an index, two names of one file are two inodes to the "
+	  "kernel after a mount: it shows the mode that was set by the other, "
+	  "and judges by the one before" },
 };
 #define NARGUED (sizeof(argued) / sizeof(argued[0]))
 
@@ -113,7 +117,7 @@ static void restart(struct run *run)
 static const char *name_of(int err)
 {
 	if (err == KERNEL_CONTRADICTS)
-		return "ENOTEMPTY, where it lists nothing";
+		return "not what it shows";
 	return err ? strerrorname_np(-err) : "0";
 }
 

@@ -91,8 +91,9 @@ struct side {
 extern const struct side kernel_side, nfs_side;
 
 /*
- * The kernel's -ENOTEMPTY for a directory that it lists as empty: an error that
- * no file system gives.
+ * What the kernel does against what it shows itself: it says -ENOTEMPTY of a directory
+ * that it lists as empty, or gives an owner what the mode of his file does not, or not
+ * what it does. An error that no file system gives.
  */
 #define KERNEL_CONTRADICTS (-ENOTBLK)
 

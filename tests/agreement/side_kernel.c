@@ -294,6 +294,10 @@ static int granted_of(int dir, const char *name, int *granted)
 		if (!faccessat(dir, name, bits[i],
 		               AT_EACCESS | AT_SYMLINK_NOFOLLOW))
 			*granted |= bits[i];
+	/* An owner has what the mode says, whatever ACL there is. */
+	if (is_user && caller && st.st_uid == caller && st.st_nlink > 1 &&
+	    S_ISREG(st.st_mode) && *granted != (int)(st.st_mode >> 6 & 7))
+		return KERNEL_CONTRADICTS;
 	if (S_ISDIR(st.st_mode) && !(*granted & X_OK))
 		*granted &= ~W_OK;
 	return 0;
