@@ -8,10 +8,11 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/queue.h>
 #include <unistd.h>
 
+#include "overlay/heap.h"
+#include "overlay/spread.h"
 #include "overlay/sync.h"
 
 #define SHARD_BITS 4
@@ -82,10 +83,9 @@ struct ovl_fdcache *ovl_fdcache_new(unsigned max, ovl_flushed_fn *flushed,
 	struct ovl_fdcache *cache;
 	unsigned i;
 
-	cache = aligned_alloc(_Alignof(struct ovl_fdcache), sizeof(*cache));
+	cache = ovl_heap_aligned(_Alignof(struct ovl_fdcache), sizeof(*cache));
 	if (!cache)
 		return NULL;
-	memset(cache, 0, sizeof(*cache));
 	for (i = 0; i < SHARDS; i++) {
 		pthread_mutex_init(&cache->shards[i].lock, NULL);
 		TAILQ_INIT(&cache->shards[i].clean);
@@ -328,8 +328,7 @@ void ovl_fd_unref(struct ovl_fdcache *cache, struct ovl_fd *fd)
 static struct shard *lock_shard(struct ovl_fdcache *cache,
                                 const struct ovl_fdslot *slot)
 {
-	/* Fibonacci hashing: slots stand at regular distances. */
-	uint64_t hash = (uintptr_t)slot * UINT64_C(0x9e3779b97f4a7c15);
+	const uint64_t hash = ovl_spread((uintptr_t)slot);
 	struct shard *shard = &cache->shards[hash >> (64 - SHARD_BITS)];
 
 	pthread_mutex_lock(&shard->lock);

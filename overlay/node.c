@@ -30,7 +30,7 @@ static pthread_mutex_t *lock_of(const struct ovl_node *node)
 {
 	uintptr_t place = (uintptr_t)node >> 4;
 
-	return &node->tree->locks[(place ^ place >> 8) % OVL_TREE_LOCKS];
+	return &node->tree->locks[(place ^ place >> 8) % OVL_TREE_LOCKS].lock;
 }
 
 void ovl_node_lock(struct ovl_node *node)

@@ -18,6 +18,7 @@
 
 #include "overlay/check.h"
 #include "overlay/find.h"
+#include "overlay/heap.h"
 #include "overlay/flush.h"
 #include "overlay/fs.h"
 #include "overlay/upper.h"
@@ -452,7 +453,7 @@ static int check_config(struct opening *o)
 
 static struct ovl *new_fs(const struct ovl_config *config)
 {
-	struct ovl *fs = calloc(1, sizeof(*fs));
+	struct ovl *fs = ovl_heap_aligned(_Alignof(struct ovl), sizeof(*fs));
 	uint64_t verifier;
 
 	if (!fs)

@@ -13,6 +13,7 @@
 
 #include "overlay/dir.h"
 #include "overlay/gather.h"
+#include "overlay/heap.h"
 #include "overlay/marks.h"
 #include "overlay/refresh.h"
 #include "overlay/xattr.h"
@@ -83,7 +84,7 @@ int ovl_stack_new(struct ovl_layer *layers, size_t nlayers,
 
 	if (nlayers > OVL_LAYER_MAX)
 		return -EINVAL;
-	fresh = calloc(1, sizeof(*fresh));
+	fresh = ovl_heap_aligned(_Alignof(struct ovl_stack), sizeof(*fresh));
 	if (!fresh)
 		return -ENOMEM;
 	atomic_init(&fresh->refs, 1);

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "overlay/spread.h"
+
 #define FIRST_BUCKETS 64
 /* Buckets looked at, at most, for one to forget; then the bound waits. */
 #define CLOCK_STEPS 128
@@ -23,21 +25,32 @@
 
 /* ---- shards: hashing and the clock ------------------------------------ */
 
-/* Inode numbers are dense: spread them (Fibonacci hashing). */
-static uint64_t mix(uint64_t fileid)
-{
-	fileid ^= fileid >> 32;
-	return fileid * UINT64_C(0x9e3779b97f4a7c15);
-}
-
 static struct ovl_shard *shard_of(struct ovl_tree *tree, uint64_t fileid)
 {
-	return &tree->shards[mix(fileid) >> 58];
+	return &tree->shards[ovl_spread(fileid) >> 58];
 }
 
 static struct ovl_node **bucket_of(struct ovl_shard *shard, uint64_t fileid)
 {
-	return &shard->buckets[(mix(fileid) >> 16) & (shard->nbuckets - 1)];
+	return &shard->buckets[(ovl_spread(fileid) >> 16) &
+	                       (shard->nbuckets - 1)];
+}
+
+/* What the fileid sets of the shard's traces, and where. */
+static uint64_t trace_of(uint64_t fileid, unsigned *word)
+{
+	const uint64_t bit = (ovl_spread(fileid) >> 48) % OVL_TREE_TRACES;
+
+	*word = (unsigned)bit / 64;
+	return UINT64_C(1) << bit % 64;
+}
+
+static bool may_have(const struct ovl_shard *shard, uint64_t fileid)
+{
+	unsigned word;
+	const uint64_t trace = trace_of(fileid, &word);
+
+	return atomic_load(&shard->traces[word]) & trace;
 }
 
 static struct ovl_node *shard_find(struct ovl_shard *shard, uint64_t fileid)
@@ -71,10 +84,20 @@ static void shard_grow(struct ovl_shard *shard)
 	free(old);
 }
 
+static void leave_trace(struct ovl_shard *shard, uint64_t fileid)
+{
+	unsigned word;
+	const uint64_t trace = trace_of(fileid, &word);
+
+	if (!(atomic_load(&shard->traces[word]) & trace))
+		atomic_fetch_or(&shard->traces[word], trace);
+}
+
 static void shard_insert(struct ovl_shard *shard, struct ovl_node *node)
 {
 	struct ovl_node **bucket;
 
+	leave_trace(shard, node->id.fileid);
 	/* Then there are 8 bytes of table to a node. */
 	if (shard->count >= shard->nbuckets + shard->nbuckets / 2)
 		shard_grow(shard);
@@ -356,7 +379,7 @@ int ovl_tree_init(struct ovl_tree *tree, const struct ovl_layer *layers,
 	pthread_mutex_init(&tree->moving, &recursive);
 	pthread_mutexattr_destroy(&recursive);
 	for (size_t i = 0; i < OVL_TREE_LOCKS; i++)
-		pthread_mutex_init(&tree->locks[i], NULL);
+		pthread_mutex_init(&tree->locks[i].lock, NULL);
 	tree->max_files = config->max_files;
 	tree->fds = ovl_fdcache_new(config->max_files, flushed, arg);
 	tree->map =
@@ -406,6 +429,8 @@ struct ovl_node *ovl_tree_get(struct ovl_tree *tree, uint64_t fileid)
 	struct ovl_shard *shard = shard_of(tree, fileid);
 	struct ovl_node *node;
 
+	if (!may_have(shard, fileid))
+		return NULL;
 	pthread_mutex_lock(&shard->lock);
 	node = shard_find(shard, fileid);
 	if (node) {

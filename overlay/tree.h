@@ -30,19 +30,36 @@
 
 #define OVL_TREE_SHARDS 64
 #define OVL_TREE_LOCKS 256
+/* What two threads write should not be in one of these. */
+#define OVL_CACHE_LINE 64
+
+/* Bits of a shard that tell what is not in it. */
+#define OVL_TREE_TRACES 256
 
 struct ovl_shard {
 	/* Guards the fields below, and hashing of nodes. */
-	pthread_mutex_t lock;
+	_Alignas(OVL_CACHE_LINE) pthread_mutex_t lock;
 	struct ovl_node **buckets;
 	size_t nbuckets, count;
+
+	/*
+	 * One for some of all fileids each, set where one of those is, or was, in
+	 * the table: who looks for another takes no lock. Of what an overlay
+	 * shows, most has no upper part.
+	 */
+	_Alignas(OVL_CACHE_LINE) _Atomic uint64_t traces[OVL_TREE_TRACES / 64];
 	size_t hand; /* the bucket where the search for what to forget goes on */
+};
+
+/* Of some nodes: see ovl_node_lock. */
+struct ovl_tree_lock {
+	_Alignas(OVL_CACHE_LINE) pthread_mutex_t lock;
 };
 
 struct ovl_tree {
 	struct ovl_shard shards[OVL_TREE_SHARDS];
-	pthread_mutex_t locks[OVL_TREE_LOCKS]; /* of nodes: see ovl_node_lock */
-	atomic_size_t weight, bytes;           /* of nodes and cached names */
+	struct ovl_tree_lock locks[OVL_TREE_LOCKS];
+	atomic_size_t weight, bytes; /* of nodes and cached names */
 	/* The part of it that huge directories are let off. */
 	atomic_size_t excess_weight, excess_bytes;
 	size_t max_weight, max_bytes;
