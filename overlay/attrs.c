@@ -25,22 +25,24 @@
 int ovl_getattr(struct ovl *fs, const struct ovl_caller *caller,
                 struct ovl_node *node, struct ovl_attr *attr)
 {
-	struct ovl_node *now = ovl_find_current(fs, node);
-	int err = ovl_node_attr(now, fs->cache, caller->may_wait, attr);
+	struct ovl_node *upper = ovl_find_upper(fs, node);
+	int err = ovl_node_attr(upper ? upper : node, fs->cache,
+	                        caller->may_wait, attr);
 
-	ovl_node_unref(now);
+	ovl_node_unref(upper);
 	return err;
 }
 
 int ovl_access(struct ovl *fs, const struct ovl_caller *caller,
                struct ovl_node *node, int want, int *granted)
 {
-	struct ovl_node *now = ovl_find_current(fs, node);
-	int err = ovl_may_which(fs, caller, now, want, granted);
+	struct ovl_node *upper = ovl_find_upper(fs, node);
+	int err =
+		ovl_may_which(fs, caller, upper ? upper : node, want, granted);
 
 	if (!err && ovl_may_change(fs, caller))
 		*granted &= ~(W_OK | OVL_DELETE_OK);
-	ovl_node_unref(now);
+	ovl_node_unref(upper);
 	return err;
 }
 

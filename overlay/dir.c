@@ -462,6 +462,9 @@ void ovl_dir_note(struct ovl_node *dir, const char *name, uint64_t fileid,
 			ovl_node_count_names(dir);
 	}
 	ovl_node_unlock(dir);
+	/* A directory may have come with all that is below it elsewhere. */
+	if (cookie || err || type == DT_DIR)
+		ovl_shown_forget(&dir->tree->shown);
 	ovl_tree_tell_huge(dir->tree, dir);
 }
 

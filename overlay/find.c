@@ -126,13 +126,11 @@ static int over_link(struct ovl *fs, struct ovl_node *lower, bool may_wait,
 	return err;
 }
 
-struct ovl_node *ovl_find_current(struct ovl *fs, struct ovl_node *node)
+struct ovl_node *ovl_find_upper(struct ovl *fs, struct ovl_node *node)
 {
-	struct ovl_node *upper = NULL;
-
-	if (fs->has_upper && !node->tree->upper)
-		upper = ovl_tree_get(&fs->tree, node->id.fileid);
-	return upper ? upper : ovl_node_ref(node);
+	return fs->has_upper && !node->tree->upper
+	               ? ovl_tree_get(&fs->tree, node->id.fileid)
+	               : NULL;
 }
 
 int ovl_find_child(struct ovl *fs, struct ovl_node *dir, const char *name,
@@ -439,11 +437,29 @@ static int find_moved(struct ovl *fs, struct ovl_node *lower,
 	return 0;
 }
 
+bool ovl_find_is_shown(struct ovl *fs, struct ovl_node *lower)
+{
+	const struct ovl_shown *shown = &fs->tree.shown;
+	uint64_t dir = 0;
+
+	if (!fs->has_upper)
+		return true;
+	if (lower->dir || ovl_shown_has(shown, lower->id.fileid))
+		return ovl_shown_has(shown, lower->id.fileid);
+	ovl_node_lock(lower);
+	/* Of a file with more names, another one may be copied up. */
+	if (lower->attr.nlink == 1)
+		dir = lower->parent->id.fileid;
+	ovl_node_unlock(lower);
+	return dir && ovl_shown_has(shown, dir);
+}
+
 int ovl_find_over(struct ovl *fs, struct ovl_node *lower, bool may_wait,
                   struct ovl_node **node)
 {
 	char name[NAME_MAX + 1];
 	struct ovl_node *upper;
+	uint64_t changes;
 	int err;
 
 	if (lower->tree->upper || !fs->has_upper) {
@@ -455,7 +471,14 @@ int ovl_find_over(struct ovl *fs, struct ovl_node *lower, bool may_wait,
 		*node = upper;
 		return 0;
 	}
+	if (ovl_find_is_shown(fs, lower)) {
+		*node = ovl_node_ref(lower);
+		return 0;
+	}
+	changes = ovl_shown_changes(&fs->tree.shown);
 	err = find_shown(fs, lower, may_wait, NULL, name, node);
+	if (!err && *node == lower)
+		ovl_shown_add(&fs->tree.shown, changes, lower->id.fileid);
 	if (err != -ENOENT || !lower->dir)
 		return err;
 	return may_wait ? find_moved(fs, lower, node) : -EAGAIN;

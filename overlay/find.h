@@ -11,10 +11,10 @@
 #include "overlay/fs.h"
 
 /*
- * What the object is now: what was the stack's when the caller got it may have an
- * upper part by now. Referenced. Does not block.
+ * The upper part that the object has by now, if it was the stack's when the caller
+ * got it; referenced. NULL: it is what it was. Does not block.
  */
-struct ovl_node *ovl_find_current(struct ovl *fs, struct ovl_node *node);
+struct ovl_node *ovl_find_upper(struct ovl *fs, struct ovl_node *node);
 
 /*
  * The child of that name ("." and ".." have no meaning here). -ENOENT, -ENOTDIR,
@@ -34,6 +34,12 @@ struct ovl_node *ovl_find_listed(struct ovl *fs, bool in_upper,
 /* The directory above; the root's is itself. */
 int ovl_find_parent(struct ovl *fs, struct ovl_node *node, bool may_wait,
                     struct ovl_node **parent);
+
+/*
+ * Whether the stack's node is known to show as it is, by no more than a look at
+ * what is in memory.
+ */
+bool ovl_find_is_shown(struct ovl *fs, struct ovl_node *lower);
 
 /*
  * What the overlay has in place of the stack's node `lower`: the node that has

@@ -99,10 +99,11 @@ ssize_t ovl_read(struct ovl *fs, const struct ovl_caller *caller,
                  struct ovl_node *node, void *data, size_t count,
                  uint64_t offset, bool *eof)
 {
-	struct ovl_node *now = ovl_find_current(fs, node);
-	ssize_t n = read_file(fs, caller, now, data, count, offset, eof);
+	struct ovl_node *upper = ovl_find_upper(fs, node);
+	ssize_t n = read_file(fs, caller, upper ? upper : node, data, count,
+	                      offset, eof);
 
-	ovl_node_unref(now);
+	ovl_node_unref(upper);
 	return n;
 }
 
@@ -270,7 +271,7 @@ int ovl_commit(struct ovl *fs, const struct ovl_caller *caller,
                struct ovl_change *change)
 {
 	struct ovl_change ignored;
-	struct ovl_node *now;
+	struct ovl_node *upper, *now;
 	int err;
 
 	(void)offset;
@@ -283,7 +284,8 @@ int ovl_commit(struct ovl *fs, const struct ovl_caller *caller,
 		return err;
 	if (!caller->may_wait)
 		return -EAGAIN;
-	now = ovl_find_current(fs, node);
+	upper = ovl_find_upper(fs, node);
+	now = upper ? upper : node;
 	err = ovl_node_attr(now, fs->cache, true, &change->before);
 	change->has_before = !err;
 	err = now->tree->upper ? commit_upper(fs, now) : 0;
@@ -291,6 +293,6 @@ int ovl_commit(struct ovl *fs, const struct ovl_caller *caller,
 		err = ovl_node_attr(now, fs->cache, true, &change->after);
 		change->has_after = !err;
 	}
-	ovl_node_unref(now);
+	ovl_node_unref(upper);
 	return err;
 }

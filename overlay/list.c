@@ -335,9 +335,10 @@ int ovl_readdir(struct ovl *fs, const struct ovl_caller *caller,
                 struct ovl_node *dir, uint64_t cookie, bool attrs,
                 ovl_fill_fn *fill, void *arg, bool *eof)
 {
-	struct ovl_node *now = ovl_find_current(fs, dir);
-	int err = list(fs, caller, now, cookie, attrs, fill, arg, eof);
+	struct ovl_node *upper = ovl_find_upper(fs, dir);
+	int err = list(fs, caller, upper ? upper : dir, cookie, attrs, fill,
+	               arg, eof);
 
-	ovl_node_unref(now);
+	ovl_node_unref(upper);
 	return err;
 }

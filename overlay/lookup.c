@@ -49,9 +49,14 @@ static int resolve_once(struct ovl *fs, uint64_t fileid, bool may_wait,
 		return 0;
 	}
 	lower = ovl_tree_get(&fs->stack->tree, fileid);
+	if (lower && ovl_find_is_shown(fs, lower)) {
+		*node = lower;
+		return 0;
+	}
 	if (lower) {
-		*below = has_one_place(lower);
 		err = ovl_find_over(fs, lower, may_wait, node);
+		if (err == -ENOENT)
+			*below = has_one_place(lower);
 		ovl_node_unref(lower);
 		if (err != -ENOENT)
 			return err;
@@ -129,6 +134,8 @@ static int resolve_verified(struct ovl *fs, const struct ovl_caller *caller,
 		same = got == before;
 		if (!same)
 			err = verify_shown(fs, caller, got);
+		if (err == -ESTALE)
+			*below = !got->tree->upper && has_one_place(got);
 		ovl_node_unref(before);
 		before = got;
 	}
@@ -260,9 +267,9 @@ static int look_up(struct ovl *fs, const struct ovl_caller *caller,
 int ovl_lookup(struct ovl *fs, const struct ovl_caller *caller,
                struct ovl_node *dir, const char *name, struct ovl_node **node)
 {
-	struct ovl_node *now = ovl_find_current(fs, dir);
-	int err = look_up(fs, caller, now, name, node);
+	struct ovl_node *upper = ovl_find_upper(fs, dir);
+	int err = look_up(fs, caller, upper ? upper : dir, name, node);
 
-	ovl_node_unref(now);
+	ovl_node_unref(upper);
 	return err;
 }

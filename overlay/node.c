@@ -567,6 +567,8 @@ void ovl_node_set_names(struct ovl_node *node, struct ovl_names *names)
 	node->dir->former = NULL;
 	node->dir->names = names;
 	ovl_node_count_names(node);
+	if (node->tree->upper)
+		ovl_shown_forget(&node->tree->shown);
 }
 
 void ovl_node_doubt_names(struct ovl_node *node)

@@ -410,6 +410,7 @@ static int make_trees(struct opening *o)
 	fs->tree.restacked = fs->state.restacked;
 	fs->tree.find = find_by_rows;
 	fs->tree.find_arg = fs;
+	ovl_shown_init(&fs->tree.shown, &fs->stack->tree.changes);
 	err = ovl_index_open(ovl_workdir_fd(fs->workdir), &fs->tree.index);
 	if (err)
 		return err;

@@ -37,6 +37,7 @@ static bool is_unset(const struct ovl_stamp *stamp)
 static void count_change(struct ovl_node *dir)
 {
 	atomic_fetch_add(&dir->dir->shape, 1);
+	ovl_tree_count_change(dir->tree);
 	/* A row, or the lack of one, may have been true only before. */
 	ovl_map_doubt(dir->tree->map);
 }
@@ -174,6 +175,7 @@ static void forget(struct ovl_node *dir)
 	/* Before the parts are looked at: what changes after that look is to be
 	 * seen by the next one. */
 	atomic_fetch_add(&dir->dir->shape, 1);
+	ovl_tree_count_change(dir->tree);
 	for (unsigned i = 0; i < dir->dir->nparts; i++) {
 		if (ovl_dir_fd(dir, i, true, &fd))
 			continue;

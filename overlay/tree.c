@@ -333,6 +333,14 @@ struct ovl_names *ovl_tree_new_names(const struct ovl_tree *tree)
 	                     tree->upper ? UPPER_FIRST_TIE : 0);
 }
 
+void ovl_tree_count_change(struct ovl_tree *tree)
+{
+	if (tree->upper)
+		ovl_shown_forget(&tree->shown);
+	else
+		atomic_fetch_add(&tree->changes, 1);
+}
+
 void ovl_tree_move_begin(struct ovl_tree *tree)
 {
 	pthread_mutex_lock(&tree->moving);

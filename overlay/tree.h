@@ -27,6 +27,7 @@
 #include "overlay/map.h"
 #include "overlay/node.h"
 #include "overlay/overlay.h"
+#include "overlay/shown.h"
 
 #define OVL_TREE_SHARDS 64
 #define OVL_TREE_LOCKS 256
@@ -90,6 +91,9 @@ struct ovl_tree {
 	/* Odd while something moves: who found nothing, and this has changed
 	 * since before, looks again. */
 	atomic_uint moves;
+	/* How often others were seen to change a directory of a stack. */
+	_Atomic uint64_t changes;
+	struct ovl_shown shown; /* an overlay's, of the stack below */
 };
 
 /*
@@ -148,6 +152,9 @@ void ovl_tree_shrink(struct ovl_tree *tree);
 
 /* Log a directory whose names alone are beyond the bound on bytes, once. */
 void ovl_tree_tell_huge(struct ovl_tree *tree, struct ovl_node *dir);
+
+/* Others have changed a directory, or may have. */
+void ovl_tree_count_change(struct ovl_tree *tree);
 
 /* Around a move: `moving` is held, and who looks meanwhile will know of it. */
 void ovl_tree_move_begin(struct ovl_tree *tree);
