@@ -1,7 +1,8 @@
 /*
  * Making new objects: files, directories, symlinks, devices, sockets, FIFOs, and
  * further links. Each is made whole in the work directory and then put into
- * place in one step.
+ * place in one step; but for a file that open(2) makes whole: that is made in its
+ * place.
  */
 #include "config.h"
 
@@ -45,40 +46,48 @@ struct making {
 
 static const struct ovl_setattr set_nothing;
 
-/* ---- in the work directory ---------------------------------------------------- */
+/* Where it is made: at its place, or by that name in the work directory. */
+struct site {
+	int dirfd;
+	const char *name;
+	bool is_place;
+};
+
+/* ---- whole --------------------------------------------------------------------- */
 
 /*
  * A descriptor of the new object: O_RDWR of a file, or a placeholder for what is
  * none, O_RDONLY of a directory, and O_PATH of all else. A file has its mode from
  * the start, since it may need no other.
  */
-static int make_object(struct ovl *fs, const char *tmp,
+static int make_object(struct ovl *fs, const struct site *site,
                        const struct making *making, mode_t file_mode)
 {
-	int work = ovl_workdir_tmp(fs->workdir), fd, err;
-	int flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
+	const int dirfd = site->dirfd;
+	const char *name = site->name;
+	int flags = O_PATH | O_NOFOLLOW | O_CLOEXEC, fd, err;
 	mode_t type = making->type;
 
 	if (ovl_override_replaces(&fs->upper, type))
 		type = S_IFREG;
 	switch (type) {
 	case S_IFREG:
-		fd = openat(work, tmp, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC,
+		fd = openat(dirfd, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC,
 		            file_mode);
 		return fd < 0 ? -errno : fd;
 	case S_IFDIR:
-		err = mkdirat(work, tmp, 0700);
+		err = mkdirat(dirfd, name, 0700);
 		flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 		break;
 	case S_IFLNK:
-		err = symlinkat(making->target, work, tmp);
+		err = symlinkat(making->target, dirfd, name);
 		break;
 	default:
-		err = mknodat(work, tmp, type | 0600, making->rdev);
+		err = mknodat(dirfd, name, type | 0600, making->rdev);
 	}
 	if (err)
 		return -errno;
-	fd = openat(work, tmp, flags);
+	fd = openat(dirfd, name, flags);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -232,12 +241,46 @@ static int furnish(struct ovl *fs, int fd, const struct making *making,
 }
 
 /*
- * Make it under the name `tmp`, and tell how it looks. A descriptor of it, as
- * make_object gives it, or -errno.
+ * Whether a file is to have nothing but what open(2) gives it, and can have its name
+ * at once. What turns out to be wrong all the same is put right in its place.
+ */
+static bool is_whole_at_once(struct ovl_edit *edit, const char *name,
+                             const struct making *making,
+                             const struct inheritance *acls,
+                             const struct ovl_setattr *set)
+{
+	const struct ovl_layer *upper = &edit->fs->upper;
+	const struct ovl_attr *dir = &edit->change->before;
+
+	return S_ISREG(making->type) && !making->verifier && !acls->inherited &&
+	       first_mode(edit->fs, set) == set->mode &&
+	       set->gid ==
+	               (dir->mode & S_ISGID ? dir->gid : upper->server_gid) &&
+	       !(set->has_size && set->size) &&
+	       set->set_atime == OVL_TIME_KEEP &&
+	       set->set_mtime == OVL_TIME_KEEP &&
+	       ovl_edit_upper_type(edit, name) == DT_UNKNOWN;
+}
+
+/* It may be there though it could not be opened; at its place it is another's then. */
+static void discard(struct ovl_edit *edit, const struct site *site, int fd,
+                    const struct ovl_real *real)
+{
+	if (!site->is_place) {
+		ovl_upper_discard(edit->fs, site->name, real);
+	} else if (fd >= 0) {
+		unlinkat(site->dirfd, site->name, 0);
+		ovl_edit_keep_times(edit);
+	}
+}
+
+/*
+ * Make it, and tell how it looks: at its place if that can be, else at `site` as that
+ * is. A descriptor of it, as make_object gives it, or -errno.
  */
 static int prepare(struct ovl_edit *edit, const struct ovl_caller *caller,
-                   const struct making *making, const char *tmp,
-                   struct ovl_real *real)
+                   const char *name, const struct making *making,
+                   struct site *site, struct ovl_real *real)
 {
 	struct ovl_setattr set = *making->set;
 	struct ovl *fs = edit->fs;
@@ -251,11 +294,13 @@ static int prepare(struct ovl_edit *edit, const struct ovl_caller *caller,
 		set.mode = 0;
 	err = inherit(edit, making->type, &set.mode, &acls);
 	if (!err) {
-		fd = make_object(fs, tmp, making, first_mode(fs, &set));
+		if (is_whole_at_once(edit, name, making, &acls, &set))
+			*site = (struct site){ ovl_fd_num(edit->fd), name,
+				               true };
+		fd = make_object(fs, site, making, first_mode(fs, &set));
 		err = fd < 0 ? fd : furnish(fs, fd, making, &acls, &set, real);
 		if (err)
-			/* It may be there though it could not be opened. */
-			ovl_upper_discard(fs, tmp, real);
+			discard(edit, site, fd, real);
 	}
 	inheritance_release(&acls);
 	if (!err)
@@ -290,6 +335,19 @@ static struct ovl_node *add_node(struct ovl_edit *edit, const char *name,
 	return ovl_tree_add(&edit->fs->tree, &spec);
 }
 
+static int put_in_place(struct ovl_edit *edit, const char *name,
+                        const struct making *making, const char *tmp, int fd,
+                        struct ovl_real *real)
+{
+	int err = ovl_edit_place(edit, tmp, name, S_ISDIR(making->type));
+
+	if (err)
+		ovl_upper_discard(edit->fs, tmp, real);
+	else
+		ovl_upper_look_placed(edit->fs, fd, real);
+	return err;
+}
+
 /* The directory is locked, and nothing can be seen at `name`. */
 static int make_in_place(struct ovl_edit *edit, const struct ovl_caller *caller,
                          const char *name, const struct making *making,
@@ -297,18 +355,16 @@ static int make_in_place(struct ovl_edit *edit, const struct ovl_caller *caller,
 {
 	char tmp[OVL_TMPNAME_SIZE];
 	struct ovl *fs = edit->fs;
+	struct site site = { ovl_workdir_tmp(fs->workdir), tmp, false };
 	struct ovl_real real;
-	int fd, err;
+	int fd, err = 0;
 
 	ovl_workdir_name(fs->workdir, tmp);
-	fd = prepare(edit, caller, making, tmp, &real);
+	fd = prepare(edit, caller, name, making, &site, &real);
 	if (fd < 0)
 		return fd;
-	err = ovl_edit_place(edit, tmp, name, S_ISDIR(making->type));
-	if (err)
-		ovl_upper_discard(fs, tmp, &real);
-	else
-		ovl_upper_look_placed(fs, fd, &real);
+	if (!site.is_place)
+		err = put_in_place(edit, name, making, tmp, fd, &real);
 	if (!err && needs_own_flush(fs, making->type))
 		edit->made = fd;
 	else

@@ -117,15 +117,15 @@ static void place(const char *name)
 void floor_create(void)
 {
 	char name[NAME_MAX + 1];
-	int fd = openat(work, "tmp", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
-	                0644);
+	int fd;
 
-	check("tmp", fd);
-	look_at_handle(fd);
 	name_file(name, created++);
-	place(name);
+	fd = openat(upper, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	check(name, fd);
+	look_at_handle(fd);
 	look(fd);
 	close(fd);
+	look(upper);
 }
 
 void floor_remove(void)

@@ -209,6 +209,28 @@ START_TEST(what_exists_is_taken_or_refused)
 }
 END_TEST
 
+/* Others have put something there unseen: it is theirs. */
+START_TEST(what_others_have_put_there_stays)
+{
+	const struct ovl_setattr owner = { .has_uid = true, .uid = 1234 };
+	struct ovl_node *node;
+
+	stage.cache = OVL_CACHE_ALWAYS;
+	stage_open();
+	ck_assert_int_eq(seen("file"), -ENOENT);
+	tree_file("up/file", "theirs");
+	tree_file("up/other", "theirs");
+	ck_assert_int_eq(create("file", OVL_GUARDED, &nothing, 0, &node),
+	                 -EEXIST);
+	ck_assert_int_eq(create("other", OVL_GUARDED, &owner, 0, &node),
+	                 -EEXIST);
+	ck_assert_int_eq(count_names("work/veneer/tmp"), 0);
+	stage_reopen();
+	ck_assert(has_text("file", "theirs"));
+	ck_assert(has_text("other", "theirs"));
+}
+END_TEST
+
 START_TEST(nobody_makes_whiteouts)
 {
 	struct ovl_caller user = { .uid = 1000, .gid = 1000, .may_wait = true };
@@ -291,6 +313,7 @@ int main(void)
 	tcase_add_test(tcase, an_exclusive_create_may_be_sent_again);
 	tcase_add_test(tcase, what_its_owner_closes_is_found_again);
 	tcase_add_test(tcase, what_exists_is_taken_or_refused);
+	tcase_add_test(tcase, what_others_have_put_there_stays);
 	tcase_add_test(tcase, nobody_makes_whiteouts);
 	tcase_add_test(tcase, what_is_there_is_said_first_and_then_who_may_not);
 	tcase_add_test(tcase, what_cannot_be_is_refused);
