@@ -348,6 +348,30 @@ static int put_in_place(struct ovl_edit *edit, const char *name,
 	return err;
 }
 
+/* Who writes to a new file next, or makes something in a new directory, has it open. */
+static int keep_open(struct ovl_edit *edit, const struct making *making,
+                     struct ovl_node *node, int fd)
+{
+	struct ovl_fdcache *fds = edit->fs->tree.fds;
+	struct ovl_fdslot *slot =
+		node->dir ? &node->dir->parts[0].fd : &node->fd;
+	struct ovl_fd *kept;
+
+	if (!S_ISREG(making->type) && !S_ISDIR(making->type)) {
+		close(fd);
+		return 0;
+	}
+	/* The directory is locked: no other's flush is to be waited for. */
+	kept = ovl_fdslot_fill(fds, slot, fd, false);
+	if (!kept)
+		return -ENOMEM;
+	if (needs_own_flush(edit->fs, making->type))
+		edit->made = kept;
+	else
+		ovl_fd_unref(fds, kept);
+	return 0;
+}
+
 /* The directory is locked, and nothing can be seen at `name`. */
 static int make_in_place(struct ovl_edit *edit, const struct ovl_caller *caller,
                          const char *name, const struct making *making,
@@ -365,16 +389,18 @@ static int make_in_place(struct ovl_edit *edit, const struct ovl_caller *caller,
 		return fd;
 	if (!site.is_place)
 		err = put_in_place(edit, name, making, tmp, fd, &real);
-	if (!err && needs_own_flush(fs, making->type))
-		edit->made = fd;
-	else
+	if (err) {
 		close(fd);
-	if (err)
 		return err;
+	}
 	ovl_dir_note(edit->dir, name, ovl_fileid(OVL_LAYER_UPPER, real.ino),
 	             IFTODT(making->type));
 	*node = add_node(edit, name, &real);
-	return *node ? 0 : -ENOMEM;
+	if (!*node) {
+		close(fd);
+		return -ENOMEM;
+	}
+	return keep_open(edit, making, *node, fd);
 }
 
 static int check_add(struct ovl *fs, const struct ovl_caller *caller,

@@ -65,7 +65,7 @@ int ovl_edit_open(struct ovl_edit *edit, struct ovl *fs, struct ovl_node *dir,
 	edit->dir = upper;
 	edit->fd = fd;
 	edit->change = ovl_change_start(change, &edit->unasked);
-	edit->made = -1;
+	edit->made = NULL;
 	edit->may_wait = may_wait;
 	edit->locked = false;
 	return 0;
@@ -127,8 +127,8 @@ static unsigned list_changed(const struct ovl_edit *edit, int *fds, unsigned n)
 	if (!edit->fs)
 		return n;
 	/* In this order, for filesystems that have no log at all. */
-	if (edit->made >= 0)
-		fds[n++] = edit->made;
+	if (edit->made)
+		fds[n++] = ovl_fd_num(edit->made);
 	fds[n++] = ovl_fd_num(edit->fd);
 	return n;
 }
@@ -137,8 +137,8 @@ static void let_go(struct ovl_edit *edit)
 {
 	if (!edit->fs)
 		return;
-	if (edit->made >= 0)
-		close(edit->made);
+	if (edit->made)
+		ovl_fd_unref(edit->fs->tree.fds, edit->made);
 	ovl_fd_unref(edit->fs->tree.fds, edit->fd);
 	ovl_node_unref(edit->dir);
 	edit->fs = NULL;

@@ -15,7 +15,7 @@ struct ovl_edit {
 	struct ovl_fd *fd;    /* of that */
 	struct ovl_change *change;
 	struct ovl_change unasked; /* where the caller wants none */
-	int made;                  /* the new object, to be flushed; or -1 */
+	struct ovl_fd *made;       /* the new object, to be flushed; or NULL */
 	bool may_wait;
 	bool locked;
 };
