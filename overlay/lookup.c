@@ -15,7 +15,7 @@
 #include "overlay/may.h"
 #include "overlay/verify.h"
 
-/* Times that moves may come in between, before the caller is to come again. */
+/* Times that moves may come in between: then they are to wait, or the caller is. */
 #define MAX_TRIES 16
 
 /* ---- by identity -------------------------------------------------------------- */
@@ -147,18 +147,39 @@ static int resolve_verified(struct ovl *fs, const struct ovl_caller *caller,
 	return 0;
 }
 
+/* The same, while nothing moves. */
+static int resolve_at_rest(struct ovl *fs, const struct ovl_caller *caller,
+                           uint64_t fileid, struct ovl_node **node, bool *below)
+{
+	int err;
+
+	if (!caller->may_wait)
+		return -EAGAIN;
+	pthread_mutex_lock(&fs->tree.moving);
+	err = resolve_verified(fs, caller, fileid, node, below);
+	pthread_mutex_unlock(&fs->tree.moving);
+	return err;
+}
+
 /* As ovl_resolve, whatever generation. `*hold` is to be dropped in any case. */
 static int resolve(struct ovl *fs, const struct ovl_caller *caller,
                    uint64_t fileid, struct ovl_node **node,
                    struct ovl_node **hold)
 {
 	bool below, seen = false, walked = false;
+	unsigned restarts = 0;
 	int err;
 
-	for (unsigned i = 0; i < MAX_TRIES; i++) {
-		err = resolve_verified(fs, caller, fileid, node, &below);
-		if (err == -ERESTART)
+	for (unsigned i = 0; i < 2 * MAX_TRIES; i++) {
+		if (restarts < MAX_TRIES || !fs->has_upper)
+			err = resolve_verified(fs, caller, fileid, node,
+			                       &below);
+		else
+			err = resolve_at_rest(fs, caller, fileid, node, &below);
+		if (err == -ERESTART) {
+			restarts++;
 			continue;
+		}
 		if (err != -ENOENT && err != -ESTALE)
 			return err;
 		ovl_node_unref(*hold);

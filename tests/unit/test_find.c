@@ -406,6 +406,43 @@ START_TEST(a_handle_is_found_in_constant_time)
 }
 END_TEST
 
+static atomic_bool over;
+
+static void *move_all_the_time(void *arg)
+{
+	while (!over) {
+		ovl_tree_move_begin(&fs->tree);
+		ovl_tree_move_end(&fs->tree);
+	}
+	return arg;
+}
+
+/* A row of it is left, and it is no reason to have the client come again. */
+START_TEST(what_is_gone_is_stale_whatever_moves)
+{
+	struct ovl_node *node, *top;
+	pthread_t thread;
+	struct ovl_id id;
+
+	stage_open();
+	ck_assert_int_eq(make_file("", "file"), 0);
+	id = id_of("file");
+	ck_assert_int_eq(remove_name("", "file"), 0);
+	ck_assert(!resolves(id)); /* from now on the map is complete */
+	top = get("");
+	ck_assert_int_eq(pthread_create(&thread, NULL, move_all_the_time, NULL),
+	                 0);
+	for (unsigned i = 0; i < 1000; i++) {
+		ovl_map_put(fs->tree.map, id.fileid, ovl_node_id(top).fileid,
+		            "file", 4);
+		ck_assert_int_eq(ovl_resolve(fs, &root, id, &node), -ESTALE);
+	}
+	over = true;
+	pthread_join(thread, NULL);
+	ovl_node_unref(top);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("find");
@@ -430,6 +467,7 @@ int main(void)
 	tcase_add_test(tcase, forged_identities_do_not_start_a_walk_each);
 	tcase_add_test(tcase, who_may_not_wait_starts_no_walk);
 	tcase_add_test(tcase, what_is_new_after_a_walk_needs_none);
+	tcase_add_test(tcase, what_is_gone_is_stale_whatever_moves);
 	tcase_add_test(tcase, a_handle_is_found_in_constant_time);
 	return stage_run(suite, tcase);
 }
