@@ -262,6 +262,20 @@ static bool is_whole_at_once(struct ovl_edit *edit, const char *name,
 	       ovl_edit_upper_type(edit, name) == DT_UNKNOWN;
 }
 
+static struct site choose_site(struct ovl_edit *edit, const char *name,
+                               const struct making *making,
+                               const struct inheritance *acls,
+                               const struct ovl_setattr *set,
+                               char tmp[OVL_TMPNAME_SIZE])
+{
+	struct ovl_workdir *workdir = edit->fs->workdir;
+
+	if (is_whole_at_once(edit, name, making, acls, set))
+		return (struct site){ ovl_fd_num(edit->fd), name, true };
+	ovl_workdir_name(workdir, tmp);
+	return (struct site){ ovl_workdir_tmp(workdir), tmp, false };
+}
+
 /* It may be there though it could not be opened; at its place it is another's then. */
 static void discard(struct ovl_edit *edit, const struct site *site, int fd,
                     const struct ovl_real *real)
@@ -275,12 +289,14 @@ static void discard(struct ovl_edit *edit, const struct site *site, int fd,
 }
 
 /*
- * Make it, and tell how it looks: at its place if that can be, else at `site` as that
- * is. A descriptor of it, as make_object gives it, or -errno.
+ * Make it, and tell how it looks, and at which `site`: at its place if that can be,
+ * else under a name in the work directory, which goes to `tmp`. A descriptor of it,
+ * as make_object gives it, or -errno.
  */
 static int prepare(struct ovl_edit *edit, const struct ovl_caller *caller,
                    const char *name, const struct making *making,
-                   struct site *site, struct ovl_real *real)
+                   char tmp[OVL_TMPNAME_SIZE], struct site *site,
+                   struct ovl_real *real)
 {
 	struct ovl_setattr set = *making->set;
 	struct ovl *fs = edit->fs;
@@ -294,9 +310,7 @@ static int prepare(struct ovl_edit *edit, const struct ovl_caller *caller,
 		set.mode = 0;
 	err = inherit(edit, making->type, &set.mode, &acls);
 	if (!err) {
-		if (is_whole_at_once(edit, name, making, &acls, &set))
-			*site = (struct site){ ovl_fd_num(edit->fd), name,
-				               true };
+		*site = choose_site(edit, name, making, &acls, &set, tmp);
 		fd = make_object(fs, site, making, first_mode(fs, &set));
 		err = fd < 0 ? fd : furnish(fs, fd, making, &acls, &set, real);
 		if (err)
@@ -378,13 +392,11 @@ static int make_in_place(struct ovl_edit *edit, const struct ovl_caller *caller,
                          struct ovl_node **node)
 {
 	char tmp[OVL_TMPNAME_SIZE];
-	struct ovl *fs = edit->fs;
-	struct site site = { ovl_workdir_tmp(fs->workdir), tmp, false };
 	struct ovl_real real;
+	struct site site = { .dirfd = -1 };
 	int fd, err = 0;
 
-	ovl_workdir_name(fs->workdir, tmp);
-	fd = prepare(edit, caller, name, making, &site, &real);
+	fd = prepare(edit, caller, name, making, tmp, &site, &real);
 	if (fd < 0)
 		return fd;
 	if (!site.is_place)

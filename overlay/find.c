@@ -444,8 +444,10 @@ bool ovl_find_is_shown(struct ovl *fs, struct ovl_node *lower)
 
 	if (!fs->has_upper)
 		return true;
-	if (lower->dir || ovl_shown_has(shown, lower->id.fileid))
-		return ovl_shown_has(shown, lower->id.fileid);
+	if (ovl_shown_has(shown, lower->id.fileid))
+		return true;
+	if (lower->dir)
+		return false;
 	ovl_node_lock(lower);
 	/* Of a file with more names, another one may be copied up. */
 	if (lower->attr.nlink == 1)

@@ -33,11 +33,17 @@ static bool is_unset(const struct ovl_stamp *stamp)
 	return same_stamp(stamp, &(struct ovl_stamp){ 0 });
 }
 
-/* Others have changed something: who has looked before is to look again. */
-static void count_change(struct ovl_node *dir)
+/* Who has looked before is to look again. */
+static void reshape(struct ovl_node *dir)
 {
 	atomic_fetch_add(&dir->dir->shape, 1);
 	ovl_tree_count_change(dir->tree);
+}
+
+/* Others have changed something. */
+static void count_change(struct ovl_node *dir)
+{
+	reshape(dir);
 	/* A row, or the lack of one, may have been true only before. */
 	ovl_map_doubt(dir->tree->map);
 }
@@ -174,8 +180,7 @@ static void forget(struct ovl_node *dir)
 	ovl_node_unlock(dir);
 	/* Before the parts are looked at: what changes after that look is to be
 	 * seen by the next one. */
-	atomic_fetch_add(&dir->dir->shape, 1);
-	ovl_tree_count_change(dir->tree);
+	reshape(dir);
 	for (unsigned i = 0; i < dir->dir->nparts; i++) {
 		if (ovl_dir_fd(dir, i, true, &fd))
 			continue;
