@@ -55,6 +55,8 @@ static bool retire(struct ovl_node *node)
 	if (!node->dir)
 		ovl_fdslot_clear(node->tree->fds, &node->fd, false);
 	ovl_tree_forget(node->tree, node);
+	/* It may be found elsewhere, where it is not known to show. */
+	ovl_tree_count_change(node->tree);
 	return true;
 }
 
