@@ -36,7 +36,10 @@ struct running sequence_start(const struct sequence *sequence, const char *dir);
  */
 bool sequence_end(const struct running *running, int status, char **report);
 
-/* Whether sequences can be run here. */
+/*
+ * Whether sequences can be run here: the kernel mounts an overlay, and veneerd is
+ * where its user may get at it.
+ */
 bool sequence_is_possible(bool user, const char *dir);
 
 #endif

@@ -216,7 +216,8 @@ static void run_all(bool user, unsigned runs)
 START_TEST(kernel_and_veneer_agree)
 {
 	if (!sequence_is_possible(false, dir)) {
-		printf("skipped: no overlay can be mounted here\n");
+		printf("%s: skipped: no overlay can be mounted here\n",
+		       __func__);
 		return;
 	}
 	run_all(false, test_rounds("AGREEMENT_RUNS", SAMPLE_RUNS, ALL_RUNS));
@@ -226,7 +227,8 @@ END_TEST
 START_TEST(kernel_and_veneer_agree_as_an_ordinary_user)
 {
 	if (!sequence_is_possible(true, dir)) {
-		printf("skipped: no user may mount an overlay here\n");
+		printf("%s: skipped: no user may mount an overlay, or run veneerd\n",
+		       __func__);
 		return;
 	}
 	run_all(true,

@@ -95,7 +95,7 @@ static void close_both(void)
 static bool start(bool metacopies)
 {
 	if (!sequence_is_possible(false, dir)) {
-		printf("skipped: no overlay can be mounted here\n");
+		printf("links: skipped: no overlay can be mounted here\n");
 		return false;
 	}
 	world = (struct world){
