@@ -189,14 +189,24 @@ static void forget(struct ovl_node *dir)
 	}
 }
 
+static bool may_have_changed(struct ovl_node *dir, const struct ovl_attr *top)
+{
+	return is_doubtful(dir) || has_changed(dir, top);
+}
+
 void ovl_stamp_check(struct ovl_node *dir, const struct ovl_attr *top,
                      bool held)
 {
-	if (!is_doubtful(dir) && !has_changed(dir, top))
+	if (!may_have_changed(dir, top))
 		return;
-	if (!held && pthread_mutex_trylock(&dir->dir->change))
+	if (held) {
+		forget(dir);
 		return;
-	forget(dir);
-	if (!held)
-		pthread_mutex_unlock(&dir->dir->change);
+	}
+	if (pthread_mutex_trylock(&dir->dir->change))
+		return;
+	/* What `top` tells may be from before a change of our own. */
+	if (may_have_changed(dir, NULL))
+		forget(dir);
+	pthread_mutex_unlock(&dir->dir->change);
 }

@@ -29,7 +29,7 @@ void ovl_stamp_names(struct ovl_node *dir);
 void ovl_stamp_own(struct ovl_node *dir, const struct ovl_attr *attr);
 
 /*
- * Look at all parts, but for the top one where `top` tells how that looks now;
+ * Look at all parts, but for the top one where `top` tells how that looked just now;
  * where others may have changed something, forget the names, and count it in
  * dir->dir->shape. `held`: the caller holds `change`; else, while somebody does,
  * nothing is forgotten, and the next look sees to it. Blocks.

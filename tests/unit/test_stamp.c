@@ -8,6 +8,7 @@
 
 #include "overlay/dir.h"
 #include "overlay/fs.h"
+#include "overlay/refresh.h"
 #include "overlay/stamp.h"
 
 #include "stage.h"
@@ -203,6 +204,31 @@ START_TEST(while_somebody_edits_nothing_is_forgotten)
 }
 END_TEST
 
+/* The directory was looked at before the server's own change, and told after it. */
+START_TEST(an_old_look_is_no_surprise)
+{
+	static const struct timespec later[2] = { { 2000, 0 }, { 2000, 0 } };
+	struct ovl_node *dir = open_dir();
+	struct ovl_attr old;
+	unsigned shape;
+
+	grow_up(dir);
+	ck_assert_int_eq(ovl_node_attr(dir, OVL_CACHE_ALWAYS, true, &old), 0);
+	ck_assert_int_eq(make_file("dir", "mine"), 0);
+	dir->dir->edited = false;
+	shape = dir->dir->shape;
+	ovl_stamp_check(dir, &old, false);
+	ck_assert(knows_names(dir));
+	ck_assert_uint_eq(dir->dir->shape, shape);
+	/* And where there is something to be seen: */
+	tree_file("up/dir/theirs", "");
+	ck_assert_int_eq(utimensat(tree, "up/dir", later, 0), 0);
+	ovl_stamp_check(dir, &old, false);
+	ck_assert(!knows_names(dir));
+	ovl_node_unref(dir);
+}
+END_TEST
+
 /*
  * The server's own changes make a directory look as if others might have changed
  * it in the same tick: it is not read in again for each of them.
@@ -247,5 +273,6 @@ int main(void)
 	tcase_add_test(tcase, the_server_s_own_changes_are_no_surprise);
 	tcase_add_test(tcase, an_edit_does_not_cover_up_for_others);
 	tcase_add_test(tcase, while_somebody_edits_nothing_is_forgotten);
+	tcase_add_test(tcase, an_old_look_is_no_surprise);
 	return stage_run(suite, tcase);
 }
