@@ -153,16 +153,17 @@ static int dress(struct ovl *fs, int fd, const struct ovl_making *making,
 	       set->set_mtime != OVL_TIME_KEEP;
 }
 
-/*
- * What a file is made with: its mode, where it stays with the server's user. Else
- * nobody is to use it before it has its owner.
- */
+/* Whether it stays with the server's user, and open(2) can give it its mode. */
+static bool is_server_s(const struct ovl *fs, const struct ovl_setattr *set)
+{
+	return !fs->upper.userxattr && set->uid == fs->upper.server_uid &&
+	       !(set->mode & 07000);
+}
+
+/* What a file is made with: nobody is to use it before it has its owner. */
 static mode_t first_mode(const struct ovl *fs, const struct ovl_setattr *set)
 {
-	if (fs->upper.userxattr || set->uid != fs->upper.server_uid ||
-	    (set->mode & 07000))
-		return 0600;
-	return set->mode & 0777;
+	return is_server_s(fs, set) ? set->mode : 0600;
 }
 
 /* What of our own goes with it. */
@@ -212,7 +213,7 @@ static bool is_whole_at_once(struct ovl_edit *edit, const char *name,
 	const struct ovl_attr *dir = &edit->change->before;
 
 	return S_ISREG(making->type) && !making->verifier && !acls->inherited &&
-	       first_mode(edit->fs, set) == set->mode &&
+	       is_server_s(edit->fs, set) &&
 	       set->gid ==
 	               (dir->mode & S_ISGID ? dir->gid : upper->server_gid) &&
 	       !(set->has_size && set->size) &&

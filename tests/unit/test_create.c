@@ -3,6 +3,7 @@
  */
 #include "config.h"
 
+#include <sys/inotify.h>
 #include <sys/sysmacros.h>
 
 #include "overlay/overlay.h"
@@ -300,6 +301,68 @@ START_TEST(what_cannot_be_is_refused)
 }
 END_TEST
 
+/* What the directory's watch has been told: IN_*. */
+static uint32_t told(int watch)
+{
+	char events[4096] __attribute__((aligned(8)));
+	ssize_t n = read(watch, events, sizeof(events));
+	const struct inotify_event *event;
+	uint32_t all = 0;
+
+	for (char *at = events; n > 0 && at < events + n;
+	     at += sizeof(*event) + event->len) {
+		event = (const struct inotify_event *)at;
+		all |= event->mask;
+	}
+	return all;
+}
+
+/*
+ * No crash may leave a file at its place that is not its owner's yet. Mode 0600 is
+ * what anything is made with before it has its owner.
+ */
+START_TEST(nothing_is_at_its_place_before_it_is_whole)
+{
+	static const struct {
+		mode_t mode;
+		bool userxattr, setgid, server_s, in_place;
+	} cases[] = {
+		{ 0600, false, false, true, true },
+		{ 0640, false, false, true, true },
+		{ 0600, false, false, false, false },
+		{ 0600, false, true, false, false },
+		{ 0600, true, false, true, false },
+		{ 0640, true, false, true, false },
+	};
+	struct ovl_caller caller = { .uid = 1000, .may_wait = true };
+	struct ovl_setattr set = { .has_mode = true, .mode = cases[_i].mode };
+	struct ovl_node *dir, *node = NULL;
+	int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+
+	if (geteuid() != 0 && !cases[_i].userxattr)
+		return;
+	caller.gid = getegid();
+	if (cases[_i].server_s)
+		caller.uid = geteuid();
+	stage.userxattr = cases[_i].userxattr;
+	ck_assert_int_eq(
+		fchmodat(tree, "up", cases[_i].setgid ? 02777 : 0777, 0), 0);
+	stage_open();
+	ck_assert_int_ge(inotify_add_watch(watch, stage_paths[2],
+	                                   IN_CREATE | IN_MOVED_TO),
+	                 0);
+	dir = get("");
+	ck_assert_int_eq(ovl_create(fs, &caller, dir, "file", OVL_GUARDED, &set,
+	                            0, &node, NULL),
+	                 0);
+	ck_assert_uint_eq(told(watch),
+	                  cases[_i].in_place ? IN_CREATE : IN_MOVED_TO);
+	ovl_node_unref(dir);
+	ovl_node_unref(node);
+	close(watch);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("create");
@@ -317,5 +380,7 @@ int main(void)
 	tcase_add_test(tcase, nobody_makes_whiteouts);
 	tcase_add_test(tcase, what_is_there_is_said_first_and_then_who_may_not);
 	tcase_add_test(tcase, what_cannot_be_is_refused);
+	tcase_add_loop_test(tcase, nothing_is_at_its_place_before_it_is_whole,
+	                    0, 6);
 	return stage_run(suite, tcase);
 }
