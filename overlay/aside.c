@@ -70,7 +70,7 @@ static void come_back(struct ovl_edit *edit, struct ovl_node *dir,
 	if (exchange(edit, name, tmp)) {
 		/* From now on it is the copy: another, and not merged. */
 		dir->dir->dead = true;
-		ovl_edit_unlinked(edit, dir, name, 1);
+		ovl_edit_unlinked(edit, dir, name, &(struct ovl_leaving){ 0 });
 		ovl_node_lock(edit->dir);
 		ovl_node_set_names(edit->dir, NULL);
 		ovl_node_unlock(edit->dir);

@@ -265,12 +265,14 @@ static int add_link(struct ovl_edit *edit, struct ovl_node *node,
 		return err;
 	/* A move, lest another name go before this one is known. */
 	ovl_tree_move_begin(node->tree);
+	atomic_fetch_add(&node->tree->linking, 1);
 	err = choose_form(node, self.num, names_fixed);
 	if (!err)
 		err = link_into_place(edit, self.num, name);
 	if (!err)
 		ovl_map_put(node->tree->map, node->id.fileid,
 		            edit->dir->id.fileid, name, strlen(name));
+	atomic_fetch_add(&node->tree->linking, 1);
 	ovl_tree_move_end(node->tree);
 	ovl_self_close(&self);
 	if (err)
@@ -379,47 +381,75 @@ static uint32_t count_names(struct ovl_edit *edit, const struct ovl_node *node,
 }
 
 int ovl_edit_unlinking(struct ovl_edit *edit, struct ovl_node *node,
-                       const char *name, uint32_t *nlink)
+                       const char *name, struct ovl_leaving *leaving)
 {
 	struct ovl_self self;
 	int err;
 
+	leaving->linking = atomic_load(&node->tree->linking);
 	if (!node->indexed) {
-		*nlink = count_names(edit, node, name);
+		leaving->nlink = count_names(edit, node, name);
 		return 0;
 	}
 	err = ovl_self_open(node, &self);
 	if (err)
 		return err;
-	err = unlinking_counted(edit->fs, node, self.num, nlink);
+	err = unlinking_counted(edit->fs, node, self.num, &leaving->nlink);
 	ovl_self_close(&self);
 	return err;
 }
 
-void ovl_edit_still_linked(struct ovl_node *node, uint32_t nlink)
+void ovl_edit_still_linked(struct ovl_node *node,
+                           const struct ovl_leaving *leaving)
 {
 	/* It may have left the index: let it be found by its name. */
-	if (node->indexed && nlink == 1)
+	if (node->indexed && leaving->nlink == 1)
 		ovl_tree_forget(node->tree, node);
 }
 
-void ovl_edit_unlinked(struct ovl_edit *edit, struct ovl_node *node,
-                       const char *name, uint32_t nlink)
+static bool has_row(struct ovl_node *node)
 {
-	struct ovl_map *map = edit->fs->tree.map;
-	bool last = node->dir || nlink <= 1, gone, lost;
-	char other[NAME_MAX + 1];
+	char name[NAME_MAX + 1];
 	uint64_t parent;
 
+	return ovl_map_get_one(node->tree->map, node->id.fileid, &parent, name);
+}
+
+/*
+ * Whether a file that had one name, which is gone by now, has got another since the
+ * count, in another directory: that leaves a row. What begins to link it later finds
+ * no file.
+ */
+static bool is_linked_anew(struct ovl_node *node,
+                           const struct ovl_leaving *leaving)
+{
+	struct ovl_tree *tree = node->tree;
+	bool is_linked;
+
+	if (!(leaving->linking & 1) &&
+	    atomic_load(&tree->linking) == leaving->linking)
+		return false;
+	pthread_mutex_lock(&tree->moving); /* it may be halfway */
+	is_linked = has_row(node);
+	pthread_mutex_unlock(&tree->moving);
+	return is_linked;
+}
+
+void ovl_edit_unlinked(struct ovl_edit *edit, struct ovl_node *node,
+                       const char *name, const struct ovl_leaving *leaving)
+{
+	bool last, gone, lost;
+
 	/* Who goes through its names meanwhile may miss one. */
-	atomic_fetch_add(&edit->fs->tree.moves, 2);
-	ovl_map_del(map, node->id.fileid, edit->dir->id.fileid, name,
-	            strlen(name));
+	atomic_fetch_add(&node->tree->moves, 2);
+	ovl_map_del(node->tree->map, node->id.fileid, edit->dir->id.fileid,
+	            name, strlen(name));
+	last = node->dir ||
+	       (leaving->nlink <= 1 && !is_linked_anew(node, leaving));
 	gone = last && !(node->indexed &&
 	                 ovl_index_has(edit->fs->tree.index, node->id));
 	/* Names that nobody has looked up yet only a walk finds. */
-	lost = !last && !node->indexed &&
-	       !ovl_map_get_one(map, node->id.fileid, &parent, other);
+	lost = !last && !node->indexed && !has_row(node);
 	if (gone && !node->dir)
 		ovl_standin_remove(edit->fs->standins, ovl_node_ino(node),
 		                   ovl_node_ino_generation(node));

@@ -105,20 +105,25 @@ int ovl_edit_link_lower(struct ovl_edit *edit, struct ovl_node *node,
 int ovl_edit_keep_count(struct ovl *fs, struct ovl_node *dir, const char *name,
                         struct ovl_node *node);
 
-/*
- * The name `name` of this upper node is about to go, now: its links so far. If
- * it is `indexed`, the tree's `moving` is held, until after ovl_edit_unlinked, or
- * ovl_edit_still_linked where the name has not gone.
- */
-int ovl_edit_unlinking(struct ovl_edit *edit, struct ovl_node *node,
-                       const char *name, uint32_t *nlink);
-void ovl_edit_still_linked(struct ovl_node *node, uint32_t nlink);
+/* What is known of a node when one of its names is about to go. */
+struct ovl_leaving {
+	uint32_t nlink; /* its links so far... */
+	unsigned
+		linking; /* ...and the tree's count from before they were counted */
+};
 
 /*
- * The name is gone: the node's last one, or its row in the map only. `nlink` is
- * what it had before.
+ * The name `name` of this upper node is about to go, now. If it is `indexed`, the
+ * tree's `moving` is held, until after ovl_edit_unlinked, or ovl_edit_still_linked
+ * where the name has not gone.
  */
+int ovl_edit_unlinking(struct ovl_edit *edit, struct ovl_node *node,
+                       const char *name, struct ovl_leaving *leaving);
+void ovl_edit_still_linked(struct ovl_node *node,
+                           const struct ovl_leaving *leaving);
+
+/* The name is gone: the node's last one, or its row in the map only. */
 void ovl_edit_unlinked(struct ovl_edit *edit, struct ovl_node *node,
-                       const char *name, uint32_t nlink);
+                       const char *name, const struct ovl_leaving *leaving);
 
 #endif

@@ -141,19 +141,19 @@ static int unlink_name(struct ovl_edit *edit, struct ovl_node *victim,
 static int unlink_upper(struct ovl_edit *edit, struct ovl_node *victim,
                         const char *name, bool covers)
 {
-	uint32_t nlink;
+	struct ovl_leaving leaving;
 	int err;
 
-	err = ovl_edit_unlinking(edit, victim, name, &nlink);
+	err = ovl_edit_unlinking(edit, victim, name, &leaving);
 	if (err)
 		return err;
 	err = unlink_name(edit, victim, name, covers);
 	if (err) {
-		ovl_edit_still_linked(victim, nlink);
+		ovl_edit_still_linked(victim, &leaving);
 		return err;
 	}
 	ovl_dir_note(edit->dir, name, 0, covers ? DT_WHT : DT_UNKNOWN);
-	ovl_edit_unlinked(edit, victim, name, nlink);
+	ovl_edit_unlinked(edit, victim, name, &leaving);
 	return 0;
 }
 

@@ -233,7 +233,8 @@ static int rename_on_disk(struct renaming *r, bool covers)
 
 /* ---- in memory ---------------------------------------------------------------------- */
 
-static void note(struct renaming *r, bool covers, uint32_t target_links)
+static void note(struct renaming *r, bool covers,
+                 const struct ovl_leaving *target)
 {
 	struct ovl_node *source = r->source, *into = r->into->dir;
 	struct ovl_map *map = r->fs->tree.map;
@@ -250,20 +251,20 @@ static void note(struct renaming *r, bool covers, uint32_t target_links)
 	ovl_map_del(map, source->id.fileid, r->from.dir->id.fileid,
 	            r->from_name, strlen(r->from_name));
 	if (r->target && r->target->tree->upper)
-		ovl_edit_unlinked(r->into, r->target, r->to_name, target_links);
+		ovl_edit_unlinked(r->into, r->target, r->to_name, target);
 }
 
 /* ---- the whole -------------------------------------------------------------------------- */
 
 static int replace_on_disk(struct renaming *r, bool covers,
-                           uint32_t target_links)
+                           const struct ovl_leaving *target)
 {
 	int err = rename_on_disk(r, covers);
 
 	if (!err)
-		note(r, covers, target_links);
+		note(r, covers, target);
 	else if (r->target && r->target->tree->upper)
-		ovl_edit_still_linked(r->target, target_links);
+		ovl_edit_still_linked(r->target, target);
 	return err;
 }
 
@@ -271,15 +272,15 @@ static int replace_on_disk(struct renaming *r, bool covers,
 static int move(struct renaming *r, bool covers)
 {
 	struct ovl_tree *tree = &r->fs->tree;
-	uint32_t target_links = 0;
+	struct ovl_leaving target = { 0 };
 	int err = 0;
 
 	ovl_tree_move_begin(tree);
 	if (r->target && r->target->tree->upper)
 		err = ovl_edit_unlinking(r->into, r->target, r->to_name,
-		                         &target_links);
+		                         &target);
 	if (!err)
-		err = replace_on_disk(r, covers, target_links);
+		err = replace_on_disk(r, covers, &target);
 	ovl_tree_move_end(tree);
 	return err;
 }

@@ -91,6 +91,8 @@ struct ovl_tree {
 	/* Odd while something moves: who found nothing, and this has changed
 	 * since before, looks again. */
 	atomic_uint moves;
+	/* Odd while a file gets a further name, which is a move. */
+	atomic_uint linking;
 	/* How often others were seen to change a directory of a stack. */
 	_Atomic uint64_t changes;
 	struct ovl_shown shown; /* an overlay's, of the stack below */

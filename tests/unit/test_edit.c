@@ -166,6 +166,39 @@ START_TEST(a_link_is_another_name_of_the_same)
 }
 END_TEST
 
+/*
+ * It had one name when its links were counted, and gets another in another directory
+ * before that one goes. What has been written to it is still to be committed.
+ */
+START_TEST(what_is_linked_while_its_name_goes_stays)
+{
+	struct ovl_leaving leaving;
+	struct ovl_node *node, *found;
+
+	tree_mkdir("up/dir");
+	tree_mkdir("up/other");
+	tree_file("up/dir/file", "");
+	stage.sync = OVL_SYNC;
+	stage_open();
+	node = get("dir/file");
+	write_text("dir/file", "text");
+	begin("dir");
+	ck_assert_int_eq(ovl_edit_unlinking(&edit, node, "file", &leaving), 0);
+	ck_assert_uint_eq(leaving.nlink, 1);
+	ck_assert_int_eq(link_name("dir/file", "other", "link"), 0);
+	ck_assert_int_eq(unlinkat(tree, "up/dir/file", 0), 0);
+	ovl_dir_note(edit.dir, "file", 0, DT_UNKNOWN);
+	ovl_edit_unlinked(&edit, node, "file", &leaving);
+	end();
+	ck_assert(ovl_fdslot_dirty(fs->tree.fds, &node->fd));
+	ck_assert_int_eq(resolve(ovl_node_id(node), &found), 0);
+	ck_assert_ptr_eq(found, node);
+	ck_assert(has_text("other/link", "text"));
+	ovl_node_unref(found);
+	ovl_node_unref(node);
+}
+END_TEST
+
 START_TEST(a_change_starts_unknown)
 {
 	struct ovl_change asked = { .has_before = true, .has_after = true };
@@ -189,6 +222,7 @@ int main(void)
 	tcase_add_test(tcase, it_knows_what_is_above_and_what_below);
 	tcase_add_test(tcase, a_whiteout_makes_room_and_nothing_else_does);
 	tcase_add_test(tcase, a_link_is_another_name_of_the_same);
+	tcase_add_test(tcase, what_is_linked_while_its_name_goes_stays);
 	tcase_add_test(tcase, a_change_starts_unknown);
 	return stage_run(suite, tcase);
 }
