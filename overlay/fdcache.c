@@ -309,12 +309,24 @@ static void trim(struct ovl_fdcache *cache, bool may_wait)
 	}
 }
 
+/* Nobody finds what was written through it any more, and it is not closed yet. */
+static bool is_astray(const struct ovl_fd *fd)
+{
+	return !fd->slot && fd->users > 1 && !fd->discard && is_dirty(fd);
+}
+
 void ovl_fd_unref(struct ovl_fdcache *cache, struct ovl_fd *fd)
 {
 	struct shard *shard = fd->shard;
 	bool last;
 
 	pthread_mutex_lock(&shard->lock);
+	/* It may be the caller who wrote; another may go on reading for long. */
+	if (is_astray(fd)) {
+		pthread_mutex_unlock(&shard->lock);
+		ovl_fd_flush(fd, true, false);
+		pthread_mutex_lock(&shard->lock);
+	}
 	last = drop_user(fd);
 	pthread_mutex_unlock(&shard->lock);
 	if (last)
@@ -382,13 +394,15 @@ void ovl_fdslot_clear(struct ovl_fdcache *cache, struct ovl_fdslot *slot,
 	struct shard *shard = lock_shard(cache, slot);
 	struct ovl_fd *fd = slot->held;
 	bool last = false;
+	int err = 0;
 
 	if (!fd)
 		goto out;
 	add_user(fd);
-	if (!discard && is_dirty(fd)) {
+	/* Until no write lands meanwhile; a failure has been told. */
+	while (!discard && !err && is_dirty(fd)) {
 		pthread_mutex_unlock(&shard->lock);
-		ovl_fd_flush(fd, true, false);
+		err = ovl_fd_flush(fd, true, false);
 		pthread_mutex_lock(&shard->lock);
 	}
 	fd->discard |= discard;

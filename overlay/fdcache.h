@@ -88,7 +88,10 @@ void ovl_fd_set_dirty(struct ovl_fd *fd);
  */
 int ovl_fd_flush(struct ovl_fd *fd, bool metadata, bool always);
 
-/* Blocks only where the slot was cleared meanwhile and it is dirty. */
+/*
+ * Blocks only where the slot was cleared meanwhile and it is dirty: then it is
+ * flushed first, whoever else uses it.
+ */
 void ovl_fd_unref(struct ovl_fdcache *cache, struct ovl_fd *fd);
 
 /* Open now: cheap, and may be out of date at once. */

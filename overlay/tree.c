@@ -196,8 +196,19 @@ static struct ovl_node *shard_victim(struct ovl_shard *shard,
 	return *verdict == SPARE ? NULL : node;
 }
 
+/* Its descriptor stays where it is found: others may write through it meanwhile. */
+static void flush_file(struct ovl_node *node)
+{
+	struct ovl_fd *fd = ovl_fdslot_get(node->tree->fds, &node->fd);
+
+	if (!fd)
+		return;
+	ovl_fd_flush(fd, true, false);
+	ovl_fd_unref(node->tree->fds, fd);
+}
+
 /* Forget something of this shard. False: there is nothing just now. */
-static bool shrink_shard(struct ovl_tree *tree, struct ovl_shard *shard)
+static bool shrink_shard(struct ovl_shard *shard)
 {
 	enum verdict verdict;
 	struct ovl_node *victim = shard_victim(shard, &verdict);
@@ -208,7 +219,7 @@ static bool shrink_shard(struct ovl_tree *tree, struct ovl_shard *shard)
 		/* It is held, by its children most likely. */
 		ovl_tree_drop_names(victim);
 	else if (verdict == FLUSH)
-		ovl_fdslot_clear(tree->fds, &victim->fd, false);
+		flush_file(victim);
 	ovl_node_unref(victim);
 	return true;
 }
@@ -237,7 +248,7 @@ static void shrink(struct ovl_tree *tree)
 		for (unsigned n = 0; n < SHARD_SHARE; n++) {
 			if (!is_beyond(tree))
 				return;
-			if (!shrink_shard(tree, shard))
+			if (!shrink_shard(shard))
 				break;
 		}
 	}

@@ -6,7 +6,7 @@
 #include <sys/inotify.h>
 #include <sys/sysmacros.h>
 
-#include "overlay/overlay.h"
+#include "overlay/fs.h"
 
 #include "stage.h"
 
@@ -301,6 +301,23 @@ START_TEST(what_cannot_be_is_refused)
 }
 END_TEST
 
+/* New files stay open for the first write, which is flushed some time later. */
+START_TEST(no_more_are_kept_open_than_the_bound)
+{
+	char name[16];
+
+	stage.sync = OVL_SYNC;
+	stage.max_files = 8;
+	stage_open();
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(name, sizeof(name), "file%u", i);
+		ck_assert_int_eq(make_file("", name), 0);
+		write_text(name, "text");
+		ck_assert_uint_le(ovl_fdcache_count(fs->tree.fds), 8);
+	}
+}
+END_TEST
+
 /* What the directory's watch has been told: IN_*. */
 static uint32_t told(int watch)
 {
@@ -380,6 +397,7 @@ int main(void)
 	tcase_add_test(tcase, nobody_makes_whiteouts);
 	tcase_add_test(tcase, what_is_there_is_said_first_and_then_who_may_not);
 	tcase_add_test(tcase, what_cannot_be_is_refused);
+	tcase_add_test(tcase, no_more_are_kept_open_than_the_bound);
 	tcase_add_loop_test(tcase, nothing_is_at_its_place_before_it_is_whole,
 	                    0, 6);
 	return stage_run(suite, tcase);

@@ -548,6 +548,56 @@ START_TEST(a_write_after_clearing_is_flushed_by_its_last_user)
 }
 END_TEST
 
+static unsigned writes_left;
+
+static void write_for_a_while(int num)
+{
+	if (writes_left > 0) {
+		writes_left--;
+		use_and_write(num);
+	} else {
+		see_whether_held(num);
+	}
+}
+
+/* Else a COMMIT would find nothing, while that write is yet to be flushed. */
+START_TEST(what_is_written_while_it_is_cleared_is_flushed_in_its_slot)
+{
+	struct ovl_fdslot slot = { 0 };
+
+	open_cache(4);
+	watched_slot = &slot;
+	was_held = false;
+	writes_left = 2;
+	fill_idle(&slot, true);
+	sync_hook = write_for_a_while;
+	ovl_fdslot_clear(cache, &slot, false);
+	ck_assert_ptr_null(slot.held);
+	ck_assert_uint_eq(told.flushes, 3);
+	ck_assert(was_held);
+	close_cache();
+}
+END_TEST
+
+/* Its reply is not to wait for a reader, nor what it wrote for anybody. */
+START_TEST(what_is_written_after_clearing_is_flushed_by_who_wrote_it)
+{
+	struct ovl_fdslot slot = { 0 };
+	struct ovl_fd *reader, *writer;
+
+	open_cache(4);
+	reader = fill(&slot);
+	writer = ovl_fdslot_get(cache, &slot);
+	ovl_fdslot_clear(cache, &slot, false);
+	ovl_fd_set_dirty(writer);
+	ovl_fd_unref(cache, writer);
+	ck_assert_uint_eq(told.flushes, 1);
+	ovl_fd_unref(cache, reader);
+	ck_assert_uint_eq(told.flushes, 1);
+	close_cache();
+}
+END_TEST
+
 START_TEST(discarding_flushes_nothing)
 {
 	struct ovl_fdslot slot = { 0 };
@@ -603,6 +653,12 @@ int main(void)
 	               a_write_during_a_flush_that_fails_is_not_forgotten);
 	tcase_add_test(tcase,
 	               a_write_after_clearing_is_flushed_by_its_last_user);
+	tcase_add_test(
+		tcase,
+		what_is_written_while_it_is_cleared_is_flushed_in_its_slot);
+	tcase_add_test(
+		tcase,
+		what_is_written_after_clearing_is_flushed_by_who_wrote_it);
 	tcase_add_test(tcase, discarding_flushes_nothing);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
