@@ -138,9 +138,11 @@ static int add_to_index(struct ovl *fs, struct ovl_node *node, int fd)
 {
 	int err = ovl_index_add(fs->tree.index, node->id, fd);
 
-	if (!err)
-		err = ovl_flush_before(fs, ovl_index_dir(fs->tree.index));
-	return err;
+	if (err)
+		return err;
+	/* By its other names it shows as the copy already, placed or not. */
+	ovl_shown_forget(&fs->tree.shown);
+	return ovl_flush_before(fs, ovl_index_dir(fs->tree.index));
 }
 
 /* Mark it, and make sure that it can take its place: `attr` is the original's. */
