@@ -479,7 +479,8 @@ int ovl_find_over(struct ovl *fs, struct ovl_node *lower, bool may_wait,
 	}
 	changes = ovl_shown_changes(&fs->tree.shown);
 	err = find_shown(fs, lower, may_wait, NULL, name, node);
-	if (!err && *node == lower)
+	/* A forgotten one knows nothing of where its object is now. */
+	if (!err && *node == lower && ovl_tree_has(lower->tree, lower))
 		ovl_shown_add(&fs->tree.shown, changes, lower->id.fileid);
 	if (err != -ENOENT || !lower->dir)
 		return err;

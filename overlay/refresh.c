@@ -188,8 +188,10 @@ static int look_for_same(struct ovl_node *node, struct ovl_real *real)
 
 	if (!err && !ovl_node_is_of(node, real))
 		err = -ESTALE;
-	if (err == -ESTALE)
+	if (err == -ESTALE) {
 		ovl_tree_forget(node->tree, node);
+		ovl_tree_count_change(node->tree);
+	}
 	return err;
 }
 

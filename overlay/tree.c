@@ -460,6 +460,14 @@ struct ovl_node *ovl_tree_get(struct ovl_tree *tree, uint64_t fileid)
 	return node;
 }
 
+bool ovl_tree_has(struct ovl_tree *tree, const struct ovl_node *node)
+{
+	struct ovl_node *got = ovl_tree_get(tree, node->id.fileid);
+
+	ovl_node_unref(got);
+	return got == node;
+}
+
 struct ovl_node *ovl_tree_add(struct ovl_tree *tree,
                               const struct ovl_node_spec *spec)
 {

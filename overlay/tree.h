@@ -114,6 +114,9 @@ void ovl_tree_release(struct ovl_tree *tree);
 /* The node of that fileid, referenced, or NULL where it is not in memory. */
 struct ovl_node *ovl_tree_get(struct ovl_tree *tree, uint64_t fileid);
 
+/* Whether it has this very node, at this moment. */
+bool ovl_tree_has(struct ovl_tree *tree, const struct ovl_node *node);
+
 /*
  * The node of this identity, referenced: the one in memory, else a new one,
  * which gets its row in the map. An old one of the same fileid and another

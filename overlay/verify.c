@@ -62,14 +62,6 @@ static bool retire(struct ovl_node *node)
 
 /* ---- its place ---------------------------------------------------------------- */
 
-static bool is_the_trees(struct ovl_node *node)
-{
-	struct ovl_node *got = ovl_tree_get(node->tree, node->id.fileid);
-
-	ovl_node_unref(got);
-	return got == node;
-}
-
 /* A directory that the node depends on. */
 static int verify_other(const struct pass *pass, struct ovl_node *other,
                         unsigned depth, uint64_t *since)
@@ -77,7 +69,7 @@ static int verify_other(const struct pass *pass, struct ovl_node *other,
 	uint64_t verified;
 	int err = verify(pass, other, depth + 1, &verified);
 
-	if (!err && !is_the_trees(other))
+	if (!err && !ovl_tree_has(other->tree, other))
 		err = -ERESTART;
 	if (!err && verified < *since)
 		*since = verified;

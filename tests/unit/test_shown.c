@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 
+#include "overlay/find.h"
 #include "overlay/fs.h"
 
 #include "stage.h"
@@ -272,6 +273,33 @@ START_TEST(what_others_move_below_is_where_it_is_now)
 }
 END_TEST
 
+/* A call that has begun before goes on with what it has found. */
+START_TEST(what_a_forgotten_node_is_asked_about_is_not_believed)
+{
+	struct ovl_node *old, *got;
+
+	open_with_files(OVL_CACHE_NEVER);
+	old = get("top/dir");
+	ck_assert_int_eq(make_dir("", "new"), 0);
+	tree_mkdir("up/hidden");
+	tree_file("up/hidden/dir", "hides it");
+	tree_mkdir("low/hidden");
+	ck_assert_int_eq(renameat(tree, "low/top/dir", tree, "low/hidden/dir"),
+	                 0);
+	ck_assert_int_eq(seen("top/dir"), -ENOENT);
+	/* Until nothing is read in once more, since it was young. */
+	for (unsigned i = 0; i < 3; i++) {
+		usleep(50000);
+		check_is_gone(dir);
+	}
+	ck_assert(!ovl_tree_has(old->tree, old));
+	ck_assert_int_eq(ovl_find_over(fs, old, true, &got), 0);
+	ovl_node_unref(got);
+	check_is_gone(dir);
+	ovl_node_unref(old);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("shown");
@@ -289,5 +317,7 @@ int main(void)
 	tcase_add_test(tcase, another_name_of_the_file_is_copied_up);
 	tcase_add_test(tcase, what_others_hide_is_gone);
 	tcase_add_test(tcase, what_others_move_below_is_where_it_is_now);
+	tcase_add_test(tcase,
+	               what_a_forgotten_node_is_asked_about_is_not_believed);
 	return stage_run(suite, tcase);
 }
