@@ -150,14 +150,20 @@ static void let_go(struct ovl_edit *edit)
  */
 int ovl_edit_release_both(struct ovl_edit *a, struct ovl_edit *b, int err)
 {
+	/* What is made is made by one edit alone. */
+	struct ovl_fd *made = a->fs ? a->made : NULL;
 	int fds[OVL_BATCH_OBJECTS];
 	unsigned n;
 
 	ovl_edit_unlock(a);
 	ovl_edit_unlock(b);
 	n = list_changed(b, fds, list_changed(a, fds, 0));
-	if (!err && n)
+	if (!err && n) {
+		/* Others may write to it already, and commit that. */
+		ovl_fd_flush_begin(made);
 		err = ovl_flush_changes((a->fs ? a : b)->fs, fds, n);
+		ovl_fd_flush_end(made);
+	}
 	let_go(a);
 	let_go(b);
 	return err;

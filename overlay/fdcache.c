@@ -51,7 +51,7 @@ struct ovl_fd {
 	 * landed meanwhile would be forgotten.
 	 */
 	atomic_uint_least64_t written, stable_data, stable;
-	/* Held while flushing; no lock is taken in it. */
+	/* Held while flushing; of locks only the batch's is taken in it. */
 	pthread_mutex_t flushing;
 };
 
@@ -182,6 +182,18 @@ int ovl_fd_flush(struct ovl_fd *fd, bool metadata, bool always)
 	}
 	pthread_mutex_unlock(&fd->flushing);
 	return ret;
+}
+
+void ovl_fd_flush_begin(struct ovl_fd *fd)
+{
+	if (fd)
+		pthread_mutex_lock(&fd->flushing);
+}
+
+void ovl_fd_flush_end(struct ovl_fd *fd)
+{
+	if (fd)
+		pthread_mutex_unlock(&fd->flushing);
 }
 
 /* Close a descriptor that is leaving. */

@@ -89,6 +89,13 @@ void ovl_fd_set_dirty(struct ovl_fd *fd);
 int ovl_fd_flush(struct ovl_fd *fd, bool metadata, bool always);
 
 /*
+ * Around a flush of it by other means, whose failure is told before the end: no
+ * ovl_fd_flush runs meanwhile. NULL is fine. Block for as long as one does.
+ */
+void ovl_fd_flush_begin(struct ovl_fd *fd);
+void ovl_fd_flush_end(struct ovl_fd *fd);
+
+/*
  * Blocks only where the slot was cleared meanwhile and it is dirty: then it is
  * flushed first, whoever else uses it.
  */

@@ -115,7 +115,9 @@ static int flush_both(struct ovl *fs, struct ovl_node *node)
 		if (fd)
 			fds[n++] = ovl_fd_num(fd);
 		fds[n++] = ovl_fd_num(dir_fd);
+		ovl_fd_flush_begin(fd);
 		err = ovl_flush_changes(fs, fds, n);
+		ovl_fd_flush_end(fd);
 	}
 	if (fd)
 		ovl_fd_unref(fs->tree.fds, fd);

@@ -6,13 +6,15 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 /* ---- flushes, watched (the linker's --wrap) ------------------------------ */
 
-static unsigned fsyncs, fdatasyncs;
+static atomic_uint fsyncs, fdatasyncs;
 static int sync_errno;               /* what they fail with */
 static struct ovl_fd *write_in_sync; /* is written to while one runs */
 static void (*sync_hook)(int num);
@@ -598,6 +600,35 @@ START_TEST(what_is_written_after_clearing_is_flushed_by_who_wrote_it)
 }
 END_TEST
 
+static void *flush(void *fd)
+{
+	ck_assert_int_eq(ovl_fd_flush(fd, true, false), 0);
+	return NULL;
+}
+
+/* Who flushes it by other means is to tell of a failure first. */
+START_TEST(two_flushes_take_turns_whoever_makes_them)
+{
+	struct ovl_fdslot slot = { 0 };
+	struct ovl_fd *fd;
+	pthread_t thread;
+
+	open_cache(4);
+	fd = fill(&slot);
+	ovl_fd_set_dirty(fd);
+	ovl_fd_flush_begin(fd);
+	ck_assert_int_eq(pthread_create(&thread, NULL, flush, fd), 0);
+	usleep(20000);
+	ck_assert_uint_eq(fsyncs, 0);
+	ovl_fd_flush_end(fd);
+	pthread_join(thread, NULL);
+	ck_assert_uint_eq(fsyncs, 1);
+	ovl_fd_unref(cache, fd);
+	clear_all(&slot, 1);
+	close_cache();
+}
+END_TEST
+
 START_TEST(discarding_flushes_nothing)
 {
 	struct ovl_fdslot slot = { 0 };
@@ -659,6 +690,7 @@ int main(void)
 	tcase_add_test(
 		tcase,
 		what_is_written_after_clearing_is_flushed_by_who_wrote_it);
+	tcase_add_test(tcase, two_flushes_take_turns_whoever_makes_them);
 	tcase_add_test(tcase, discarding_flushes_nothing);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
