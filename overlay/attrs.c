@@ -33,6 +33,14 @@ int ovl_getattr(struct ovl *fs, const struct ovl_caller *caller,
 	return err;
 }
 
+/* What is written to a device, a FIFO or a socket goes to no layer. */
+static bool writing_changes_it(const struct ovl_node *node)
+{
+	mode_t type = ovl_node_type(node);
+
+	return S_ISREG(type) || S_ISDIR(type) || S_ISLNK(type);
+}
+
 int ovl_access(struct ovl *fs, const struct ovl_caller *caller,
                struct ovl_node *node, int want, int *granted)
 {
@@ -40,7 +48,7 @@ int ovl_access(struct ovl *fs, const struct ovl_caller *caller,
 	int err =
 		ovl_may_which(fs, caller, upper ? upper : node, want, granted);
 
-	if (!err && ovl_may_change(fs, caller))
+	if (!err && writing_changes_it(node) && ovl_may_change(fs, caller))
 		*granted &= ~(W_OK | OVL_DELETE_OK);
 	ovl_node_unref(upper);
 	return err;

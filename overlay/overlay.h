@@ -183,7 +183,8 @@ int ovl_getattr(struct ovl *fs, const struct ovl_caller *caller,
 
 /*
  * Of `want` (R_OK, W_OK, X_OK of access(2), OVL_DELETE_OK), the part that the
- * caller may do, in `granted`. W_OK is not granted on a read-only overlay.
+ * caller may do, in `granted`. On a read-only overlay W_OK is granted only for what
+ * a write does not change: devices, FIFOs, sockets.
  */
 #define OVL_DELETE_OK 8 /* remove names from this directory */
 int ovl_access(struct ovl *fs, const struct ovl_caller *caller,

@@ -448,9 +448,13 @@ END_TEST
 START_TEST(a_read_only_export_grants_no_writing)
 {
 	fixture_stop(fixture);
+	ck_assert_int_eq(mkfifoat(fixture->topfd, "lower0/fifo", 0644), 0);
 	start("ro,insecure,no_root_squash");
 	ck_assert_uint_eq(granted("file", ALL), ACCESS3_READ);
 	ck_assert_uint_eq(granted("dir", ALL), ACCESS3_READ | ACCESS3_LOOKUP);
+	/* What is written to it does not come to the export. */
+	ck_assert_uint_eq(granted("fifo", ALL),
+	                  ACCESS3_READ | ACCESS3_MODIFY | ACCESS3_EXTEND);
 }
 END_TEST
 

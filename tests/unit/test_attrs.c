@@ -5,6 +5,8 @@
 
 #include "overlay/attrs.h"
 
+#include <sys/sysmacros.h>
+
 #include "stage.h"
 
 static int set_attr(const char *path, const struct ovl_setattr *set,
@@ -184,6 +186,32 @@ START_TEST(access_is_what_the_mode_and_the_export_allow)
 }
 END_TEST
 
+/* As on a local mount that is read-only: /dev/null is there to be written to. */
+START_TEST(read_only_keeps_nobody_from_a_fifo_or_a_device)
+{
+	tree_file("low/file", "");
+	ck_assert_int_eq(fchmodat(tree, "low/file", 0666, 0), 0);
+	ck_assert_int_eq(mkfifoat(tree, "low/fifo", 0), 0);
+	ck_assert_int_eq(fchmodat(tree, "low/fifo", 0606, 0), 0);
+	ck_assert_int_eq(mknodat(tree, "low/socket", S_IFSOCK, 0), 0);
+	ck_assert_int_eq(fchmodat(tree, "low/socket", 0602, 0), 0);
+	ck_assert_int_eq(mkfifoat(tree, "low/closed", 0600), 0);
+	if (geteuid() == 0) {
+		ck_assert_int_eq(
+			mknodat(tree, "low/null", S_IFCHR, makedev(1, 3)), 0);
+		ck_assert_int_eq(fchmodat(tree, "low/null", 0666, 0), 0);
+	}
+	stage.read_only = true;
+	stage_open();
+	if (geteuid() == 0)
+		ck_assert_int_eq(granted("null", R_OK | W_OK), R_OK | W_OK);
+	ck_assert_int_eq(granted("fifo", R_OK | W_OK), R_OK | W_OK);
+	ck_assert_int_eq(granted("socket", R_OK | W_OK), W_OK);
+	ck_assert_int_eq(granted("closed", R_OK | W_OK), 0);
+	ck_assert_int_eq(granted("file", R_OK | W_OK), R_OK);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("attrs");
@@ -196,5 +224,6 @@ int main(void)
 	tcase_add_test(tcase, sizes_are_of_files);
 	tcase_add_test(tcase, strangers_set_nothing);
 	tcase_add_test(tcase, access_is_what_the_mode_and_the_export_allow);
+	tcase_add_test(tcase, read_only_keeps_nobody_from_a_fifo_or_a_device);
 	return stage_run(suite, tcase);
 }
