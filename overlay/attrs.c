@@ -124,20 +124,6 @@ int ovl_attrs_apply(struct ovl *fs, int fd, const struct ovl_setattr *set)
 	return ovl_fd_utimens(fd, times);
 }
 
-static int set_size(struct ovl *fs, struct ovl_node *node, uint64_t size)
-{
-	struct ovl_fd *fd;
-	int err;
-
-	err = ovl_file_fd(node, true, &fd);
-	if (err)
-		return err;
-	if (ftruncate(ovl_fd_num(fd), size))
-		err = -errno;
-	ovl_fd_unref(fs->tree.fds, fd);
-	return err;
-}
-
 /* A file, with what else there is to be flushed of it. */
 static int flush_file(struct ovl *fs, struct ovl_node *node)
 {
@@ -198,26 +184,83 @@ static bool sets_more_than_size(const struct ovl_setattr *set)
 	       set->set_mtime != OVL_TIME_KEEP;
 }
 
-static int set_upper(struct ovl *fs, struct ovl_node *node,
+static int set_all(struct ovl *fs, int fd, const struct ovl_setattr *set)
+{
+	if (set->has_size && ftruncate(fd, set->size))
+		return -errno;
+	return sets_more_than_size(set) ? ovl_attrs_apply(fs, fd, set) : 0;
+}
+
+/* Its names are changed by others, who hold this as well. */
+static int set_dir(struct ovl *fs, const struct ovl_caller *caller,
+                   struct ovl_node *dir, int fd, const struct ovl_setattr *set,
+                   struct ovl_change *change)
+{
+	int err;
+
+	if (caller->may_wait)
+		pthread_mutex_lock(&dir->dir->change);
+	else if (!ovl_dir_lock_soon(dir))
+		return -EAGAIN;
+	err = dir->dir->dead
+	              ? -ESTALE
+	              : ovl_dir_before_change(dir, fs->cache, &change->before);
+	change->has_before = !err;
+	if (!err)
+		err = set_all(fs, fd, set);
+	change->has_after = !ovl_node_reread_fd(dir, fd, true, &change->after);
+	pthread_mutex_unlock(&dir->dir->change);
+	return err;
+}
+
+static int set_other(struct ovl *fs, struct ovl_node *node, int fd,
                      const struct ovl_setattr *set, struct ovl_change *change)
 {
-	bool more = sets_more_than_size(set);
-	struct ovl_self self;
-	int err = 0;
+	unsigned begun;
+	int err;
 
-	if (set->has_size)
-		err = set_size(fs, node, set->size);
+	err = ovl_node_before_change(node, fd, &begun, change);
 	if (!err)
-		err = ovl_self_open(node, &self);
+		err = set_all(fs, fd, set);
+	ovl_node_after_change(node, fd, begun, change);
+	return err;
+}
+
+/* What is to be cut has to be open for writing. */
+static int open_to_set(struct ovl_node *node, const struct ovl_setattr *set,
+                       struct ovl_self *self)
+{
+	int err;
+
+	if (!set->has_size)
+		return ovl_self_open(node, self);
+	err = ovl_file_fd(node, true, &self->fd);
 	if (err)
 		return err;
-	if (more)
-		err = ovl_attrs_apply(fs, self.num, set);
-	if (!err && (set->has_size || more))
-		err = flush_attrs(fs, node);
-	change->has_after =
-		!ovl_node_reread_fd(node, self.num, true, &change->after);
+	self->fds = node->tree->fds;
+	self->num = ovl_fd_num(self->fd);
+	return 0;
+}
+
+/*
+ * How it was just before is looked at here, once more: a copy-up may have taken
+ * minutes. And how it is then, before the flush, which may as well.
+ */
+static int set_upper(struct ovl *fs, const struct ovl_caller *caller,
+                     struct ovl_node *node, const struct ovl_setattr *set,
+                     struct ovl_change *change)
+{
+	struct ovl_self self;
+	int err;
+
+	err = open_to_set(node, set, &self);
+	if (err)
+		return err;
+	err = node->dir ? set_dir(fs, caller, node, self.num, set, change)
+	                : set_other(fs, node, self.num, set, change);
 	ovl_self_close(&self);
+	if (!err && (set->has_size || sets_more_than_size(set)))
+		err = flush_attrs(fs, node);
 	return err;
 }
 
@@ -281,7 +324,7 @@ int ovl_setattr(struct ovl *fs, const struct ovl_caller *caller,
 		                                     : OVL_COPYUP_ATTRS,
 		                     &upper);
 	if (!err)
-		err = set_upper(fs, upper, &wanted, change);
+		err = set_upper(fs, caller, upper, &wanted, change);
 	ovl_node_unref(upper);
 	return err;
 }

@@ -176,6 +176,30 @@ static int flush_written(struct ovl *fs, struct ovl_node *node,
 	return err ? err : ovl_flush_place(fs, node);
 }
 
+/* `change` ends here: whoever writes during the flush does so after it. */
+static ssize_t write_data(struct ovl *fs, const struct ovl_caller *caller,
+                          struct ovl_node *node, struct ovl_fd *fd,
+                          const void *data, size_t count, uint64_t offset,
+                          struct ovl_change *change)
+{
+	int num = ovl_fd_num(fd);
+	unsigned begun;
+	ssize_t n;
+
+	n = ovl_node_before_change(node, num, &begun, change);
+	if (!n)
+		n = strip_setid(fs, caller, num, &change->before);
+	if (!n)
+		n = write_all(num, data, count, offset);
+	ovl_flush_owed(fs, fd); /* only now: a flush before would not count */
+	ovl_node_after_change(node, num, begun, change);
+	/* Linux' client takes for `before`, where a write tells none, what it has
+	 * in its cache, and so the write of another for its own after all. */
+	if (!change->has_before)
+		change->has_after = false;
+	return n;
+}
+
 static ssize_t write_upper(struct ovl *fs, const struct ovl_caller *caller,
                            struct ovl_node *node, const void *data,
                            size_t count, uint64_t offset,
@@ -188,21 +212,27 @@ static ssize_t write_upper(struct ovl *fs, const struct ovl_caller *caller,
 	err = ovl_file_fd(node, caller->may_wait, &fd);
 	if (err)
 		return err;
-	err = ovl_node_reread_fd(node, ovl_fd_num(fd), false, &change->before);
-	change->has_before = !err;
-	if (!err && count)
-		err = strip_setid(fs, caller, ovl_fd_num(fd), &change->before);
-	n = err ? err : write_all(ovl_fd_num(fd), data, count, offset);
-	ovl_flush_owed(fs, fd); /* only now: a flush before would not count */
+	n = write_data(fs, caller, node, fd, data, count, offset, change);
 	if (n > 0 && stable != OVL_UNSTABLE) {
 		err = flush_written(fs, node, fd, stable == OVL_FILE_SYNC);
 		if (err)
 			n = err;
 	}
-	err = ovl_node_reread_fd(node, ovl_fd_num(fd), false, &change->after);
-	change->has_after = !err;
 	ovl_fd_unref(node->tree->fds, fd);
 	return n;
+}
+
+/* The call changes no attributes: one look tells both. */
+static int tell_unchanged(struct ovl *fs, struct ovl_node *node, bool may_wait,
+                          struct ovl_change *change)
+{
+	int err = ovl_node_attr(node, fs->cache, may_wait, &change->before);
+
+	if (err)
+		return err;
+	change->after = change->before;
+	change->has_before = change->has_after = true;
+	return 0;
 }
 
 ssize_t ovl_write(struct ovl *fs, const struct ovl_caller *caller,
@@ -227,13 +257,8 @@ ssize_t ovl_write(struct ovl *fs, const struct ovl_caller *caller,
 	if (offset > INT64_MAX || count > INT64_MAX - offset)
 		return -EFBIG;
 	/* Not so much as a copy-up, which has its cost (RFC 1813, 3.3.7). */
-	if (count == 0) {
-		n = ovl_node_attr(node, fs->cache, caller->may_wait,
-		                  &change->before);
-		change->after = change->before;
-		change->has_before = change->has_after = !n;
-		return n;
-	}
+	if (count == 0)
+		return tell_unchanged(fs, node, caller->may_wait, change);
 	/* A flush waits for a disk, and so may data that is yet to be copied. */
 	if (!caller->may_wait &&
 	    (!ovl_node_has_data(node) || stable != OVL_UNSTABLE))
@@ -272,7 +297,7 @@ int ovl_commit(struct ovl *fs, const struct ovl_caller *caller,
 {
 	struct ovl_change ignored;
 	struct ovl_node *upper, *now;
-	int err;
+	int err, unseen;
 
 	(void)offset;
 	(void)count;
@@ -286,13 +311,10 @@ int ovl_commit(struct ovl *fs, const struct ovl_caller *caller,
 		return -EAGAIN;
 	upper = ovl_find_upper(fs, node);
 	now = upper ? upper : node;
-	err = ovl_node_attr(now, fs->cache, true, &change->before);
-	change->has_before = !err;
 	err = now->tree->upper ? commit_upper(fs, now) : 0;
-	if (!err) {
-		err = ovl_node_attr(now, fs->cache, true, &change->after);
-		change->has_after = !err;
-	}
+	/* Only now: a look before the flush, too, would take for this client's
+	 * what others write meanwhile. */
+	unseen = tell_unchanged(fs, now, true, change);
 	ovl_node_unref(upper);
-	return err;
+	return err ? err : unseen;
 }

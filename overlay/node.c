@@ -356,6 +356,29 @@ bool ovl_node_has_data(const struct ovl_node *node)
 	                         : !ovl_node_data(node);
 }
 
+/*
+ * One number for both: how many are under way, and above that how many have begun,
+ * ever, which may wrap. Two numbers could be read and changed in an order in which
+ * neither of two changes sees the other.
+ */
+#define UNDER_WAY 1u
+#define BEGUN (1u << 16)
+
+unsigned ovl_node_change_begin(struct ovl_node *node)
+{
+	struct ovl_more *more = atomic_load(&node->more);
+
+	return atomic_fetch_add(&more->changes, BEGUN + UNDER_WAY);
+}
+
+bool ovl_node_change_end(struct ovl_node *node, unsigned begun)
+{
+	struct ovl_more *more = atomic_load(&node->more);
+	unsigned now = atomic_fetch_sub(&more->changes, UNDER_WAY);
+
+	return begun % BEGUN == 0 && now == begun + BEGUN + UNDER_WAY;
+}
+
 uint64_t ovl_node_ino(const struct ovl_node *node)
 {
 	struct ovl_more *more = atomic_load(&node->more);

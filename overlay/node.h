@@ -68,7 +68,8 @@ struct ovl_part {
 
 /* What a directory has besides. */
 struct ovl_dir {
-	/* Held while its names change on disk, and while they are read in. */
+	/* Held while its names change on disk, or its attributes are set, and
+	 * while its names are read in. */
 	pthread_mutex_t change;
 	/* All its names, or NULL: not read in. Guarded by the node's lock. */
 	struct ovl_names *names;
@@ -111,6 +112,7 @@ struct ovl_more {
 	 * after how many of them that was flushed: see ovl_flush_place. */
 	atomic_uint placed, settled;
 	atomic_bool metacopy; /* an upper file without its data, for now */
+	atomic_uint changes;  /* begun, and under way: ovl_node_change_begin */
 
 	/* Guarded by ovl_node_lock. */
 	uint32_t rdev_major, rdev_minor;
@@ -207,6 +209,16 @@ struct ovl_part *ovl_node_data(const struct ovl_node *node);
 
 /* Whether an upper file is without its data, for now. */
 bool ovl_node_is_metacopy(const struct ovl_node *node);
+
+/*
+ * A change of an upper node's data or attributes begins, before the look that tells
+ * how it was; and ends, after the one that tells how it is: what `_begin` returned
+ * goes to `_end`, which says whether it was alone: none other of the server's has
+ * been under way meanwhile. Nobody waits. Changes of a directory hold its `change`
+ * instead.
+ */
+unsigned ovl_node_change_begin(struct ovl_node *node);
+bool ovl_node_change_end(struct ovl_node *node, unsigned begun);
 
 /* Its inode number in its layer, and the generation of that. */
 uint64_t ovl_node_ino(const struct ovl_node *node);

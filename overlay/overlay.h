@@ -250,15 +250,17 @@ int ovl_statfs(struct ovl *fs, const struct ovl_caller *caller,
  * -EFBIG, -EIO; then nothing has changed.
  *
  * struct ovl_change tells an object's attributes just before and just after the
- * change, with no other change of ours between; it is filled as far as known,
- * on failure too. It may be NULL.
+ * change, with no other change of ours between but of a file's names: where there
+ * was one, there is no `before` (RFC 1813, 2.6). What comes after, a flush, does
+ * not count. It is filled as far as known, on failure too. It may be NULL.
  */
 
 enum ovl_stable { OVL_UNSTABLE, OVL_DATA_SYNC, OVL_FILE_SYNC };
 
 /*
  * Write `count` bytes at `offset`; the owner may, whatever the mode says.
- * Returns the count. Clears setuid and setgid where POSIX asks for it.
+ * Returns the count. Clears setuid and setgid where POSIX asks for it. Without a
+ * `before` it tells no `after` either.
  */
 ssize_t ovl_write(struct ovl *fs, const struct ovl_caller *caller,
                   struct ovl_node *node, const void *data, size_t count,

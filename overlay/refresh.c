@@ -246,6 +246,26 @@ int ovl_node_reread_fd(struct ovl_node *node, int fd, bool changing,
 	return err;
 }
 
+int ovl_node_before_change(struct ovl_node *node, int fd, unsigned *begun,
+                           struct ovl_change *change)
+{
+	int err;
+
+	*begun = ovl_node_change_begin(node);
+	err = ovl_node_reread_fd(node, fd, false, &change->before);
+	change->has_before = !err;
+	return err;
+}
+
+void ovl_node_after_change(struct ovl_node *node, int fd, unsigned begun,
+                           struct ovl_change *change)
+{
+	change->has_after =
+		!ovl_node_reread_fd(node, fd, false, &change->after);
+	if (!ovl_node_change_end(node, begun))
+		change->has_before = false;
+}
+
 static bool is_fresh(uint64_t checked, enum ovl_cache cache)
 {
 	switch (cache) {

@@ -48,6 +48,18 @@ int ovl_node_reread_fd(struct ovl_node *node, int fd, bool changing,
                        struct ovl_attr *attr);
 
 /*
+ * What is open as `fd`, an upper node but no directory, is about to be changed by
+ * the server: how it is before; and how it is after, which is to be called in any
+ * case, with the same `begun`. It tells no `before` where another change of ours
+ * has been under way meanwhile: that would pass for the client's own. Errors as
+ * above, and then there is no `before` either. Blocks.
+ */
+int ovl_node_before_change(struct ovl_node *node, int fd, unsigned *begun,
+                           struct ovl_change *change);
+void ovl_node_after_change(struct ovl_node *node, int fd, unsigned begun,
+                           struct ovl_change *change);
+
+/*
  * The upper directory, whose `change` is held, is about to be changed by the
  * server: how it is before, as trusted as `cache` says. What others have changed
  * is counted here (stamp.h), lest it be taken for ours. Errors as above. Blocks.

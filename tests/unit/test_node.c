@@ -299,6 +299,40 @@ START_TEST(threads_share_a_tree)
 }
 END_TEST
 
+/* More of them than are told apart. */
+START_TEST(a_change_that_has_been_alone_knows_it)
+{
+	struct ovl_node *file = add(2, 1);
+
+	for (unsigned i = 0; i < 70000; i++)
+		ck_assert(
+			ovl_node_change_end(file, ovl_node_change_begin(file)));
+	ovl_node_unref(file);
+}
+END_TEST
+
+START_TEST(changes_that_overlap_have_not_been_alone)
+{
+	struct ovl_node *file = add(2, 1);
+	unsigned a, b, c;
+
+	a = ovl_node_change_begin(file);
+	b = ovl_node_change_begin(file);
+	ck_assert(!ovl_node_change_end(file, a));
+	c = ovl_node_change_begin(file);
+	ck_assert(!ovl_node_change_end(file, b));
+	ck_assert(!ovl_node_change_end(file, c));
+	/* One within the other. */
+	a = ovl_node_change_begin(file);
+	b = ovl_node_change_begin(file);
+	ck_assert(!ovl_node_change_end(file, b));
+	ck_assert(!ovl_node_change_end(file, a));
+	a = ovl_node_change_begin(file);
+	ck_assert(ovl_node_change_end(file, a));
+	ovl_node_unref(file);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("node");
@@ -321,6 +355,8 @@ int main(void)
 	tcase_add_test(tcase, a_deep_chain_is_let_go);
 	tcase_add_test(tcase, a_forgotten_node_is_still_its_holders);
 	tcase_add_test(tcase, a_place_changes_with_its_name);
+	tcase_add_test(tcase, a_change_that_has_been_alone_knows_it);
+	tcase_add_test(tcase, changes_that_overlap_have_not_been_alone);
 	tcase_add_test(tcase, threads_share_a_tree);
 	return suite_run(suite);
 }
