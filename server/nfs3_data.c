@@ -28,8 +28,9 @@ int nfs3_read(struct nfs3_request *request)
 	err = nfs3_open(request, &args.file);
 	if (err != 0)
 		return err;
+	/* There is nothing so far out, which is no error (RFC 1813, 3.3.6). */
 	if (args.offset > OFFSET_MAX)
-		return -EINVAL;
+		args.offset = OFFSET_MAX;
 	count = nfs3_io_max(request->call);
 	if (count > args.count)
 		count = args.count;
@@ -114,9 +115,13 @@ int nfs3_commit(struct nfs3_request *request)
 	err = nfs3_open(request, &fh);
 	if (err != 0)
 		return err;
-	/* A range that ends where no file can goes to the end of the file. */
+	/*
+	 * A range that ends where no file can goes to the end of the file. One that
+	 * begins there is no error either (RFC 1813, 3.3.21, has none for it): the
+	 * whole file is flushed.
+	 */
 	if (offset > OFFSET_MAX)
-		return -EINVAL;
+		offset = count = 0;
 	if (count > OFFSET_MAX - offset)
 		count = 0;
 	err = ovl_commit(request->fs, &request->caller, request->node[0],

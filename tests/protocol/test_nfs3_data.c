@@ -110,12 +110,17 @@ START_TEST(nothing_is_read_where_nothing_is_asked)
 }
 END_TEST
 
-START_TEST(no_offset_is_beyond_63_bits)
+START_TEST(an_offset_beyond_63_bits_is_past_the_end)
 {
-	assert_read_failure(nfs_find(client, root, "file"), UINT64_C(1) << 63,
-	                    NFS3ERR_INVAL);
-	assert_read_failure(nfs_find(client, root, "file"), UINT64_MAX,
-	                    NFS3ERR_INVAL);
+	nfs_fh3 file = nfs_find(client, root, "file");
+	nfs_fh3 mine = nfs_new_file(client, root, "mine", 0600);
+
+	assert_read(file, UINT64_C(1) << 63, 100, "", true);
+	assert_read(file, UINT64_MAX, 100, "", true);
+	assert_read(file, UINT64_MAX, 0, "", true);
+	assert_read_failure(root, UINT64_MAX, NFS3ERR_ISDIR);
+	client_become(client, 31000, 31000);
+	assert_read_failure(mine, UINT64_MAX, NFS3ERR_ACCES);
 }
 END_TEST
 
@@ -388,6 +393,11 @@ START_TEST(any_range_is_committed)
 	ck_assert_int_eq(
 		nfs_commit(client, file, INT64_MAX, UINT32_MAX)->status,
 		NFS3_OK);
+	ck_assert_int_eq(nfs_commit(client, file, UINT64_C(1) << 63, 0)->status,
+	                 NFS3_OK);
+	ck_assert_int_eq(
+		nfs_commit(client, file, UINT64_MAX, UINT32_MAX)->status,
+		NFS3_OK);
 }
 END_TEST
 
@@ -411,7 +421,7 @@ int main(void)
 	tcase_add_test(tcase, any_part_of_a_file_is_read);
 	tcase_add_test(tcase, past_the_end_there_is_nothing_and_no_error);
 	tcase_add_test(tcase, nothing_is_read_where_nothing_is_asked);
-	tcase_add_test(tcase, no_offset_is_beyond_63_bits);
+	tcase_add_test(tcase, an_offset_beyond_63_bits_is_past_the_end);
 	tcase_add_test(tcase, a_read_has_a_mebibyte_at_most);
 	tcase_add_test(tcase, only_a_file_has_data);
 	tcase_add_test(tcase, a_reader_needs_permission);

@@ -71,12 +71,13 @@ static void assert_not_committed(nfs_fh3 fh, uint64_t offset, nfsstat3 status)
 	assert_attr(&res->COMMIT3res_u.resfail.file_wcc.after, fh);
 }
 
-START_TEST(only_what_a_file_can_have_is_committed)
+/* Wherever the range is. */
+START_TEST(only_a_file_is_committed)
 {
 	assert_not_committed(dir, 0, NFS3ERR_ISDIR);
 	assert_not_committed(alias, 0, NFS3ERR_INVAL);
-	assert_not_committed(file, UINT64_C(1) << 63, NFS3ERR_INVAL);
-	assert_not_committed(file, UINT64_MAX, NFS3ERR_INVAL);
+	assert_not_committed(dir, UINT64_MAX, NFS3ERR_ISDIR);
+	assert_not_committed(alias, UINT64_MAX, NFS3ERR_INVAL);
 }
 END_TEST
 
@@ -199,7 +200,7 @@ int main(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, only_a_file_has_a_size_to_set);
-	tcase_add_test(tcase, only_what_a_file_can_have_is_committed);
+	tcase_add_test(tcase, only_a_file_is_committed);
 	tcase_add_test(tcase, nothing_is_made_with_attributes_that_cannot_be);
 	tcase_add_test(tcase, nobody_makes_device_0_0);
 	tcase_add_test(tcase, a_name_is_taken_from_a_directory);
