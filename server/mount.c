@@ -5,11 +5,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <rpc/auth.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "server/handle.h"
 #include "server/mount_prot.h"
@@ -17,10 +19,36 @@
 #include "server/path.h"
 #include "server/status.h"
 
+/*
+ * How long what cannot be told yet is waited for: a name is looked up for 15 seconds at
+ * most, so whoever waits for his turn has had the chance of one. A client waits longer
+ * for an answer by TCP (Linux: a minute).
+ */
+#define PATIENCE_MS 20000
+/* Until it is tried again, which costs next to nothing. */
+#define PAUSE_MS 50
+
 struct nfsd_mount {
 	struct nfsd_serving *serving;
 	struct nfsd_mount_table *table;
+	pthread_mutex_t lock;   /* guards what is below */
+	pthread_cond_t is_over; /* on CLOCK_MONOTONIC */
+	unsigned waiting;
+	bool over;
 };
+
+static void init_waiting(struct nfsd_mount *mount)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&mount->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&mount->is_over, &attr);
+	pthread_condattr_destroy(&attr);
+	mount->waiting = 0;
+	mount->over = false;
+}
 
 struct nfsd_mount *nfsd_mount_new(struct nfsd_serving *serving)
 {
@@ -34,6 +62,7 @@ struct nfsd_mount *nfsd_mount_new(struct nfsd_serving *serving)
 		free(mount);
 		return NULL;
 	}
+	init_waiting(mount);
 	return mount;
 }
 
@@ -41,8 +70,18 @@ void nfsd_mount_free(struct nfsd_mount *mount)
 {
 	if (mount == NULL)
 		return;
+	pthread_cond_destroy(&mount->is_over);
+	pthread_mutex_destroy(&mount->lock);
 	nfsd_mount_table_free(mount->table);
 	free(mount);
+}
+
+void nfsd_mount_wind_up(struct nfsd_mount *mount)
+{
+	pthread_mutex_lock(&mount->lock);
+	mount->over = true;
+	pthread_cond_broadcast(&mount->is_over);
+	pthread_mutex_unlock(&mount->lock);
 }
 
 /* The peer's address as text. */
@@ -56,6 +95,65 @@ static void host_name(const struct sockaddr *peer, char *name, socklen_t size)
 		inet_ntop(AF_INET, &in->sin_addr, name, size);
 	else if (peer->sa_family == AF_INET6)
 		inet_ntop(AF_INET6, &in6->sin6_addr, name, size);
+}
+
+/* ---- waiting ------------------------------------------------------------- */
+
+static struct timespec after_ms(long ms)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	time.tv_sec += ms / 1000;
+	time.tv_nsec += ms % 1000 * 1000000;
+	if (time.tv_nsec >= 1000000000) {
+		time.tv_sec++;
+		time.tv_nsec -= 1000000000;
+	}
+	return time;
+}
+
+static bool has_come(struct timespec time)
+{
+	const struct timespec now = after_ms(0);
+
+	return now.tv_sec > time.tv_sec ||
+	       (now.tv_sec == time.tv_sec && now.tv_nsec >= time.tv_nsec);
+}
+
+/* False: too many do, or the server ends. */
+static bool begin_waiting(struct nfsd_mount *mount)
+{
+	bool may;
+
+	pthread_mutex_lock(&mount->lock);
+	may = !mount->over && mount->waiting < NFSD_MOUNT_MAX_WAITING;
+	mount->waiting += may;
+	pthread_mutex_unlock(&mount->lock);
+	return may;
+}
+
+static void end_waiting(struct nfsd_mount *mount)
+{
+	pthread_mutex_lock(&mount->lock);
+	mount->waiting--;
+	pthread_mutex_unlock(&mount->lock);
+}
+
+/* False: the server ends. */
+static bool wait_a_little(struct nfsd_mount *mount)
+{
+	const struct timespec until = after_ms(PAUSE_MS);
+	bool over;
+
+	pthread_mutex_lock(&mount->lock);
+	while (!mount->over &&
+	       pthread_cond_timedwait(&mount->is_over, &mount->lock, &until) !=
+	               ETIMEDOUT)
+		;
+	over = mount->over;
+	pthread_mutex_unlock(&mount->lock);
+	return !over;
 }
 
 /* ---- MNT ---------------------------------------------------------------- */
@@ -135,6 +233,44 @@ static int find(const struct nfsd_exports *exports,
 	return err;
 }
 
+/* The same of the exports in force. */
+static int find_now(struct nfsd_mount *mount, const struct orpc_call *call,
+                    const char *path, unsigned char handle[NFSD_HANDLE_BYTES])
+{
+	unsigned entry;
+	int err = find(nfsd_serving_begin(mount->serving, &entry), call, path,
+	               handle);
+
+	nfsd_serving_end(mount->serving, entry);
+	return err;
+}
+
+static bool is_for_later(int err)
+{
+	return err == -EAGAIN || err == -EINPROGRESS;
+}
+
+/*
+ * NFS tells a client to come again; MOUNT has no status for that, and mount.nfs takes
+ * each that there is as final. So, in the pool, it is tried again here, for a while.
+ * Between tries nobody has the exports: a reload waits for those who have, and it may
+ * be what is waited for.
+ */
+static int find_in_time(struct nfsd_mount *mount, const struct orpc_call *call,
+                        const char *path,
+                        unsigned char handle[NFSD_HANDLE_BYTES])
+{
+	const struct timespec until = after_ms(PATIENCE_MS);
+	int err = find_now(mount, call, path, handle);
+
+	if (!is_for_later(err) || !call->may_wait || !begin_waiting(mount))
+		return err;
+	while (is_for_later(err) && !has_come(until) && wait_a_little(mount))
+		err = find_now(mount, call, path, handle);
+	end_waiting(mount);
+	return err;
+}
+
 static bool_t put_mnt3(XDR *xdr, int err, unsigned char *handle)
 {
 	/* In order of preference; BSD clients want to see AUTH_SYS. */
@@ -165,24 +301,20 @@ static enum orpc_status mnt(struct orpc_call *call, void *arg)
 	char host[INET6_ADDRSTRLEN];
 	struct nfsd_mount *mount = arg;
 	dirpath path = NULL;
-	unsigned entry;
 	bool_t ok;
 	int err;
 
 	if (!xdr_dirpath(&call->args, &path))
 		return ORPC_GARBAGE_ARGS;
 	err = nfsd_path_clean(path);
-	if (err == 0) {
-		err = find(nfsd_serving_begin(mount->serving, &entry), call,
-		           path, handle);
-		nfsd_serving_end(mount->serving, entry);
-	}
+	if (err == 0)
+		err = find_in_time(mount, call, path, handle);
 	if (err == 0) {
 		host_name(call->peer, host, sizeof(host));
 		nfsd_mount_table_add(mount->table, host, path);
 	}
 	xdr_free((xdrproc_t)xdr_dirpath, &path);
-	if (err == -EAGAIN && !call->may_wait)
+	if (is_for_later(err) && !call->may_wait)
 		return ORPC_WAIT;
 	ok = call->vers == MOUNT_V1 ? put_mnt1(&call->results, err, handle)
 	                            : put_mnt3(&call->results, err, handle);

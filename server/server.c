@@ -514,6 +514,7 @@ static void stop(struct nfsd_server *server)
 		nfsd_per_client_each(nfsd_exports_per_client(exports, i,
 		                                             &point),
 		                     wind_up, NULL);
+	nfsd_mount_wind_up(server->mount);
 	orpc_server_stop(server->rpc, STOP_TIMEOUT_MS);
 }
 

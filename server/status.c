@@ -41,11 +41,22 @@ static const nfsstat3 nfs3_statuses[] = {
 };
 
 static const mountstat3 mount3_statuses[] = {
-	[EPERM] = MNT3ERR_PERM,         [ENOENT] = MNT3ERR_NOENT,
-	[EACCES] = MNT3ERR_ACCES,       [ENOTDIR] = MNT3ERR_NOTDIR,
-	[EINVAL] = MNT3ERR_INVAL,       [ENAMETOOLONG] = MNT3ERR_NAMETOOLONG,
-	[EAGAIN] = MNT3ERR_SERVERFAULT, [ENOMEM] = MNT3ERR_SERVERFAULT,
-	[EMFILE] = MNT3ERR_SERVERFAULT, [ENFILE] = MNT3ERR_SERVERFAULT,
+	[EPERM] = MNT3ERR_PERM,
+	[ENOENT] = MNT3ERR_NOENT,
+	[EACCES] = MNT3ERR_ACCES,
+	[ENOTDIR] = MNT3ERR_NOTDIR,
+	[EINVAL] = MNT3ERR_INVAL,
+	[ENAMETOOLONG] = MNT3ERR_NAMETOOLONG,
+	/*
+	 * It may well go better in a while, which no status says, nor does mount.nfs
+	 * try again after any: this one blames the server at least, and neither the
+	 * path, nor the client, nor a disk.
+	 */
+	[EAGAIN] = MNT3ERR_SERVERFAULT,
+	[EINPROGRESS] = MNT3ERR_SERVERFAULT,
+	[ENOMEM] = MNT3ERR_SERVERFAULT,
+	[EMFILE] = MNT3ERR_SERVERFAULT,
+	[ENFILE] = MNT3ERR_SERVERFAULT,
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

@@ -9,7 +9,8 @@
  *   -EMEDIUMTYPE  MKNOD of no special file     BADTYPE
  *   -EINPROGRESS  being looked for             JUKEBOX
  * -EAGAIN becomes JUKEBOX: a call that may not wait has been turned into a call
- * that may long before, so here it only says "later".
+ * that may long before, so here it only says "later". MOUNT has no JUKEBOX: there
+ * it is SERVERFAULT.
  */
 #ifndef VENEER_SERVER_STATUS_H
 #define VENEER_SERVER_STATUS_H

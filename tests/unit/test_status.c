@@ -92,6 +92,7 @@ START_TEST(mount_has_statuses_of_its_own)
 	ck_assert_int_eq(nfsd_status_mount3(-ENAMETOOLONG),
 	                 MNT3ERR_NAMETOOLONG);
 	ck_assert_int_eq(nfsd_status_mount3(-EAGAIN), MNT3ERR_SERVERFAULT);
+	ck_assert_int_eq(nfsd_status_mount3(-EINPROGRESS), MNT3ERR_SERVERFAULT);
 }
 END_TEST
 
