@@ -31,6 +31,13 @@ struct ovl_attr {
 	struct timespec atime, mtime, ctime;
 };
 
+static inline bool ovl_time_is_before(const struct timespec *a,
+                                      const struct timespec *b)
+{
+	return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec
+	                              : a->tv_nsec < b->tv_nsec;
+}
+
 /* What a time is set to. */
 enum ovl_settime { OVL_TIME_KEEP, OVL_TIME_NOW, OVL_TIME_GIVEN };
 

@@ -13,12 +13,6 @@
 #include "overlay/links.h"
 #include "overlay/stamp.h"
 
-static bool is_before(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec
-	                              : a->tv_nsec < b->tv_nsec;
-}
-
 /*
  * How the object looks to a client. A directory's link count counts the
  * subdirectories of all its parts, some of which may be hidden or merged: a tool
@@ -38,7 +32,7 @@ void ovl_node_adopt(struct ovl_node *node, const struct ovl_real *real,
 		if (attr.nlink < 2)
 			attr.nlink = 2;
 		attr.nlink += node->dir->extra_links;
-		if (is_before(&attr.ctime, &node->tree->restacked))
+		if (ovl_time_is_before(&attr.ctime, &node->tree->restacked))
 			attr.ctime = node->tree->restacked;
 	}
 	if (!ovl_node_has_data(node))

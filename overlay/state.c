@@ -26,6 +26,8 @@
 #define FILE_NAME "state"
 #define NEW_NAME "state.new"
 #define FIRST_LINE "veneer state 1"
+/* Milliseconds for which the coarse clock is waited for: a tick has 10 at most. */
+#define CLOCK_TRIES 20
 #define FILE_MAX (256 * 1024) /* OVL_LAYER_MAX lines of 120 are half of it */
 
 #define KEY_HEX_SIZE (2 * OVL_KEY_BYTES + 1)
@@ -402,13 +404,28 @@ static int place(struct numbering *job, const struct ovl_layer *layer,
 }
 
 /*
- * It is to be saved; a stack that is no more what it was has become that now, by the
- * clock that files are stamped by: no later change is to look earlier.
+ * Later than any ctime that a client may have seen, of which some are taken from the
+ * fine clock; and no later than any to come, most of which are taken from the coarse
+ * one: so that has to catch up.
  */
+static void take_time(struct timespec *now)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	struct timespec coarse;
+	unsigned tries = 0;
+
+	clock_gettime(CLOCK_REALTIME, now);
+	do {
+		nanosleep(&pause, NULL);
+		clock_gettime(CLOCK_REALTIME_COARSE, &coarse);
+	} while (ovl_time_is_before(&coarse, now) && ++tries < CLOCK_TRIES);
+}
+
+/* It is to be saved; a stack that is no more what it was has become that now. */
 static void restack(struct ovl_state *state)
 {
 	if (!state->changed)
-		clock_gettime(CLOCK_REALTIME_COARSE, &state->restacked);
+		take_time(&state->restacked);
 	state->changed = true;
 }
 

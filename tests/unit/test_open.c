@@ -160,6 +160,29 @@ START_TEST(the_export_keeps_its_id_and_keys)
 }
 END_TEST
 
+/* Who knew that there is no such name is to look again; the clock is coarse. */
+START_TEST(a_new_layer_on_top_is_later_than_what_was_seen)
+{
+	struct timespec before = { 0 }, now;
+	char name[16];
+
+	make_many();
+	for (unsigned n = 1; n <= 10; n++) {
+		stage.lowerdirs = many + MANY - n;
+		stage.nlowerdirs = n;
+		stage_open();
+		now = attr_of("").ctime;
+		ck_assert(ovl_time_is_before(&before, &now));
+		snprintf(name, sizeof(name), "new%u", n);
+		ck_assert_int_eq(make_file("", name), 0);
+		before = attr_of("").ctime;
+		ck_assert(!ovl_time_is_before(&before, &now));
+		stage_close();
+	}
+	stage_open();
+}
+END_TEST
+
 START_TEST(no_descriptor_leaks)
 {
 	unsigned before = tree_open_files();
@@ -188,6 +211,7 @@ int main(void)
 	tcase_add_test(tcase, no_upper_is_read_only);
 	tcase_add_test(tcase, what_a_crash_left_in_the_workdir_is_removed);
 	tcase_add_test(tcase, the_export_keeps_its_id_and_keys);
+	tcase_add_test(tcase, a_new_layer_on_top_is_later_than_what_was_seen);
 	tcase_add_test(tcase, no_descriptor_leaks);
 	return stage_run(suite, tcase);
 }
