@@ -11,7 +11,7 @@
 
 /* Users that are known at a time; one more takes the place of another. */
 #define KNOWN 4096
-/* How long, in seconds; and where the system could not tell. */
+/* How long, in seconds; and until it is asked again where it could not tell. */
 #define BELIEVED 300
 #define BELIEVED_UNTOLD 10
 
@@ -113,6 +113,7 @@ const uint32_t *nfsd_group_list_ids(const struct nfsd_group_list *list,
 
 /* ---- asking -------------------------------------------------------------------- */
 
+/* NULL: they are not known, or no longer. */
 static struct nfsd_group_list *recall(struct nfsd_groups *groups, uint32_t uid)
 {
 	struct known *known = &groups->known[uid % KNOWN];
@@ -121,6 +122,24 @@ static struct nfsd_group_list *recall(struct nfsd_groups *groups, uint32_t uid)
 	pthread_mutex_lock(&groups->lock);
 	if (known->list != NULL && known->uid == uid && now() < known->until)
 		list = list_ref(known->list);
+	pthread_mutex_unlock(&groups->lock);
+	return list;
+}
+
+/*
+ * The system cannot tell: what it said last goes on, lest those who are at work lose
+ * what their groups let them do. NULL: it has said nothing.
+ */
+static struct nfsd_group_list *go_on(struct nfsd_groups *groups, uint32_t uid)
+{
+	struct known *known = &groups->known[uid % KNOWN];
+	struct nfsd_group_list *list = NULL;
+
+	pthread_mutex_lock(&groups->lock);
+	if (known->list != NULL && known->uid == uid) {
+		known->until = now() + BELIEVED_UNTOLD;
+		list = list_ref(known->list);
+	}
 	pthread_mutex_unlock(&groups->lock);
 	return list;
 }
@@ -152,6 +171,10 @@ int nfsd_groups_get(struct nfsd_groups *groups, uint32_t uid, bool may_wait,
 	n = nfsd_helper_groups(groups->helper, uid, ids);
 	if (n == -EBUSY)
 		return -EINPROGRESS;
+	if (n < 0)
+		*list = go_on(groups, uid);
+	if (*list != NULL)
+		return 0;
 	*list = new_list(ids, n > 0 ? (size_t)n : 0);
 	if (*list == NULL)
 		return -ENOMEM;

@@ -1,7 +1,8 @@
 /*
  * The groups of users by the server's own database, for exports with manage_gids: in
  * place of the 16 at most that AUTH_SYS carries. The system is asked (by the helper),
- * which may take long, and what it says is believed for some minutes.
+ * which may take long, and what it says is believed for some minutes; and for as long as
+ * it cannot tell after that.
  *
  * Thread-safe.
  */

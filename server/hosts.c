@@ -15,7 +15,7 @@
 
 /* Answers that are kept; one more takes the place of another. */
 #define ANSWERS 4096
-/* How long, in seconds; and where the system could not tell. */
+/* How long, in seconds; and until it is asked again where it could not tell. */
 #define BELIEVED 300
 #define BELIEVED_UNTOLD 10
 /* Threads that ask at a time: whoever waits for DNS is not to keep others from the
@@ -90,6 +90,14 @@ static struct answer *place_of(struct nfsd_hosts *hosts,
 	return &hosts->answers[hash % ANSWERS];
 }
 
+static bool is_about(const struct answer *answer,
+                     const struct nfsd_client *client,
+                     const struct in6_addr *address)
+{
+	return answer->client == client->serial &&
+	       memcmp(&answer->address, address, sizeof(*address)) == 0;
+}
+
 /* True: it is known. */
 static bool recall(struct nfsd_hosts *hosts, const struct nfsd_client *client,
                    const struct in6_addr *address, int *is_one)
@@ -98,36 +106,42 @@ static bool recall(struct nfsd_hosts *hosts, const struct nfsd_client *client,
 	bool known;
 
 	pthread_mutex_lock(&hosts->lock);
-	known = answer->client == client->serial &&
-	        memcmp(&answer->address, address, sizeof(*address)) == 0 &&
-	        now() < answer->until;
+	known = is_about(answer, client, address) && now() < answer->until;
 	*is_one = answer->is_one;
 	pthread_mutex_unlock(&hosts->lock);
 	return known;
 }
 
-/* Below 0: it could not tell; then nobody is let in, for a while. */
-static void keep(struct nfsd_hosts *hosts, const struct nfsd_client *client,
-                 const struct in6_addr *address, int is_one)
+/*
+ * `told` below 0: it could not tell. Then what it said last goes on: who has mounted
+ * is not to lose his files because a name server is down. Nobody new is let in.
+ * Returns what is believed.
+ */
+static bool keep(struct nfsd_hosts *hosts, const struct nfsd_client *client,
+                 const struct in6_addr *address, int told)
 {
-	bool to_log;
+	struct answer *answer = place_of(hosts, client, address);
+	bool is_one = told > 0, to_log;
 
 	pthread_mutex_lock(&hosts->lock);
-	*place_of(hosts, client, address) = (struct answer){
+	if (told < 0)
+		is_one = is_about(answer, client, address) && answer->is_one;
+	*answer = (struct answer){
 		.client = client->serial,
 		.address = *address,
-		.is_one = is_one > 0,
-		.until = now() + (is_one < 0 ? BELIEVED_UNTOLD : BELIEVED),
+		.is_one = is_one,
+		.until = now() + (told < 0 ? BELIEVED_UNTOLD : BELIEVED),
 	};
-	to_log = is_one < 0 && now() - hosts->logged >= LOG_PAUSE;
+	to_log = told < 0 && now() - hosts->logged >= LOG_PAUSE;
 	if (to_log)
 		hosts->logged = now();
 	pthread_mutex_unlock(&hosts->lock);
 	if (to_log)
 		nfsd_log(hosts->log, LOG_WARNING,
 		         "client %s: host names cannot be looked up now; who "
-		         "calls is not taken for one",
+		         "calls and is not known is not taken for one",
 		         client->text);
+	return is_one;
 }
 
 static bool begin_asking(struct nfsd_hosts *hosts)
@@ -159,10 +173,10 @@ int nfsd_hosts_match(struct nfsd_hosts *hosts, const struct nfsd_client *client,
 		return -EAGAIN;
 	if (!begin_asking(hosts))
 		return -EINPROGRESS;
-	is_one = nfsd_helper_is_client(hosts->helper, client, address);
-	keep(hosts, client, address, is_one);
+	is_one = keep(hosts, client, address,
+	              nfsd_helper_is_client(hosts->helper, client, address));
 	end_asking(hosts);
-	return is_one > 0;
+	return is_one;
 }
 
 int nfsd_hosts_name(struct nfsd_hosts *hosts, const struct in6_addr *address,

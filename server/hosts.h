@@ -1,7 +1,7 @@
 /*
  * Whether a host is one of the clients that are known by name: the system is asked
  * (server/resolve.h), which may take long, and what it says is believed for some
- * minutes.
+ * minutes; and for as long as it cannot tell after that.
  *
  * Thread-safe.
  */
