@@ -6,16 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "server/number.h"
 #include "server/path.h"
 
-void nfsd_export_config_init(struct nfsd_export_config *config)
+void nfsd_export_config_init(struct nfsd_export_config *config, bool as_root)
 {
 	*config = (struct nfsd_export_config){
 		/* Only root may use the trusted. namespace. */
-		.userxattr = geteuid() != 0,
+		.as_root = as_root,
+		.userxattr = !as_root,
 		.redirect_dir = OVL_REDIRECT_ON,
 		.metacopy = true,
 		.cache = OVL_CACHE_AUTO,

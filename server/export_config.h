@@ -38,6 +38,7 @@ struct nfsd_export_config {
 	size_t nlowerdirs;
 	size_t ndatadirs; /* the last of them, that have data alone */
 	char *upperdir, *workdir, *statedir;
+	bool as_root; /* root started the server, whoever it is by now */
 	bool userxattr;
 	enum ovl_redirect redirect_dir;
 	bool metacopy;
@@ -46,8 +47,8 @@ struct nfsd_export_config {
 	struct nfsd_access access;
 };
 
-/* The defaults. */
-void nfsd_export_config_init(struct nfsd_export_config *config);
+/* The defaults, some of which depend on whether root started the server. */
+void nfsd_export_config_init(struct nfsd_export_config *config, bool as_root);
 void nfsd_export_config_release(struct nfsd_export_config *config);
 
 /*

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "server/template.h"
 
@@ -45,7 +44,7 @@ static char *escape_path(const char *path)
  * Where an export without a workdir keeps its state, or NULL where there is no
  * place: root's under /var/lib, a user's where the XDG base directories say.
  */
-static char *default_statedir(const char *path)
+static char *default_statedir(const char *path, bool as_root)
 {
 	const char *xdg = getenv("XDG_STATE_HOME");
 	const char *home = getenv("HOME");
@@ -55,7 +54,7 @@ static char *default_statedir(const char *path)
 
 	if (name == NULL)
 		return NULL;
-	if (geteuid() == 0)
+	if (as_root)
 		n = asprintf(&dir, "/var/lib/veneer/%s", name);
 	else if (xdg != NULL && xdg[0] == '/')
 		n = asprintf(&dir, "%s/veneer/%s", xdg, name);
@@ -305,7 +304,8 @@ int nfsd_export_config_finish(struct nfsd_export_config *config, char *why,
 	shares = config->nlowerdirs > 0 && kinds_of(config->upperdir) != 0 &&
 	         nfsd_export_config_lower_kinds(config) == 0;
 	if (config->statedir == NULL && (config->workdir == NULL || shares)) {
-		config->statedir = default_statedir(config->path);
+		config->statedir =
+			default_statedir(config->path, config->as_root);
 		if (config->statedir == NULL) {
 			snprintf(why, size,
 			         "no statedir= given, and no HOME either");

@@ -26,6 +26,7 @@ struct place {
 struct reader {
 	const char *next, *end;
 	struct place at; /* of `next` */
+	bool as_root;
 	char *why;
 	size_t size;
 };
@@ -236,7 +237,7 @@ static int fill(struct reader *reader, const struct line *line,
 	int err;
 
 	entry->line = client->at[0].line;
-	nfsd_export_config_init(&entry->config);
+	nfsd_export_config_init(&entry->config, reader->as_root);
 	err = nfsd_client_parse(&entry->client, client->text, why, sizeof(why));
 	if (err == -EINVAL)
 		return refuse(reader, client->at[0], "%s", why);
@@ -421,12 +422,13 @@ static int read_line(struct reader *reader, struct nfsd_exports_file *file)
 }
 
 int nfsd_exports_file_parse(struct nfsd_exports_file *file, const char *text,
-                            size_t len, char *why, size_t size)
+                            size_t len, bool as_root, char *why, size_t size)
 {
 	struct reader reader = {
 		.next = text,
 		.end = text + len,
 		.at = { 1, 1 },
+		.as_root = as_root,
 		.why = why,
 		.size = size,
 	};
@@ -466,7 +468,7 @@ static int read_all(int fd, char **text, size_t *len)
 }
 
 int nfsd_exports_file_read(struct nfsd_exports_file *file, const char *path,
-                           char *why, size_t size)
+                           bool as_root, char *why, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	char *text = NULL, wrong[512];
@@ -477,7 +479,7 @@ int nfsd_exports_file_read(struct nfsd_exports_file *file, const char *path,
 		close(fd);
 	strcpy(wrong, "");
 	if (err == 0)
-		err = nfsd_exports_file_parse(file, text, len, wrong,
+		err = nfsd_exports_file_parse(file, text, len, as_root, wrong,
 		                              sizeof(wrong));
 	free(text);
 	if (err == 0 && file->count == 0) {

@@ -12,6 +12,7 @@
 #ifndef VENEER_SERVER_EXPORTS_FILE_H
 #define VENEER_SERVER_EXPORTS_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "server/client.h"
@@ -30,16 +31,16 @@ struct nfsd_exports_file {
 };
 
 /*
- * Take in `len` bytes of text. 0, -ENOMEM, or -EINVAL with "LINE:COLUMN: " and what
+ * Take in `len` bytes of text; `as_root`: root started the server. 0, -ENOMEM, or -EINVAL with "LINE:COLUMN: " and what
  * is wrong there in `why`; then there is nothing to release.
  */
 int nfsd_exports_file_parse(struct nfsd_exports_file *file, const char *text,
-                            size_t len, char *why, size_t size);
+                            size_t len, bool as_root, char *why, size_t size);
 
 /* The same of the file at `path`, in which there has to be something; -errno, too,
  * and `path` stands before all else in `why`. */
 int nfsd_exports_file_read(struct nfsd_exports_file *file, const char *path,
-                           char *why, size_t size);
+                           bool as_root, char *why, size_t size);
 
 void nfsd_exports_file_release(struct nfsd_exports_file *file);
 

@@ -17,6 +17,7 @@ struct opening {
 	const struct nfsd_export **exported;
 	struct nfsd_per_client **per_client;
 	size_t n;
+	bool may_defer;
 	size_t ndeferred;
 	size_t noverlays;
 	struct nfsd_hosts *hosts;
@@ -28,7 +29,9 @@ struct opening {
 
 static int fail(struct opening *o, int err, const char *path)
 {
-	snprintf(o->why, o->size, "export %s: %s", path, strerror(-err));
+	snprintf(o->why, o->size, "export %s: %s", path,
+	         err == -EEXIST ? "another one has the same layers, or state"
+	                        : strerror(-err));
 	return err;
 }
 
@@ -196,8 +199,8 @@ static int open_export(struct opening *o, size_t i)
 	if (nfsd_export_config_kinds(&o->entries[i].config) != 0)
 		return open_per_client(o, i);
 	err = add_overlay(o, &o->entries[i], &o->exported[i]);
-	/* In use, or of the same state: what is in force has it. */
-	if ((err == -EBUSY || err == -EEXIST) && o->before != NULL) {
+	/* What is in force may have it. */
+	if (err == -EBUSY && o->may_defer) {
 		o->ndeferred++;
 		return 0;
 	}
@@ -253,6 +256,7 @@ int nfsd_exports_open(struct nfsd_exports *exports,
 		.per_client = calloc(n + 1, sizeof(struct nfsd_per_client *)),
 		.hosts = nfsd_exports_hosts(exports),
 		.n = n,
+		.may_defer = ndeferred != NULL && before != NULL,
 		.limits = limits,
 		.log = log,
 		.why = why,
@@ -270,7 +274,7 @@ int nfsd_exports_open(struct nfsd_exports *exports,
 	}
 	free(o.exported);
 	free(o.per_client);
-	if (err == 0 && before != NULL)
+	if (err == 0 && ndeferred != NULL)
 		*ndeferred = o.ndeferred;
 	return err;
 }

@@ -16,8 +16,8 @@
  * Entries and `log` are borrowed while the table is there. `before` (NULL: none) are
  * the exports that are in force: what is the same there is shared; what needs a layer
  * that is in use, by what of them is not the same, is deferred, and counted in
- * `*ndeferred` (borrowed, may be NULL where there is no `before`). 0, or -errno with
- * one line in `why`.
+ * `*ndeferred` (NULL: nothing is, and that fails). 0, or -errno with one line in
+ * `why`.
  */
 int nfsd_exports_open(struct nfsd_exports *exports,
                       const struct nfsd_exports_entry *entries, size_t n,

@@ -119,7 +119,7 @@ void nfsd_options_init(struct nfsd_options *options)
 		.log_level = LOG_NOTICE,
 		.as_root = geteuid() == 0,
 	};
-	nfsd_export_config_init(&options->export);
+	nfsd_export_config_init(&options->export, options->as_root);
 }
 
 void nfsd_options_release(struct nfsd_options *options)
@@ -284,8 +284,8 @@ static int read_exports(struct nfsd_options *options, char *why, size_t size)
 
 	if (options->exports == NULL)
 		options->exports = NFSD_EXPORTS_FILE;
-	err = nfsd_exports_file_read(&options->file, options->exports, why,
-	                             size);
+	err = nfsd_exports_file_read(&options->file, options->exports,
+	                             options->as_root, why, size);
 	if (err == -ENOMEM)
 		return err;
 	return err != 0 ? -EINVAL : 0;

@@ -38,14 +38,24 @@ static int check_dirs(const struct nfsd_reload *reload,
 	return err;
 }
 
-/* A table of what the file says, which shares with what is in force. */
+static const struct nfsd_exports_file *
+or_first(const struct nfsd_reload *reload, const struct nfsd_exports_file *file)
+{
+	return file->count > 0 ? file : reload->first;
+}
+
+/*
+ * A table of what the file says, which shares with what is in force. `may_defer`: what
+ * needs a layer that is in use is left for later.
+ */
 static int make_exports(struct nfsd_reload *reload,
-                        const struct nfsd_exports_file *file,
+                        const struct nfsd_exports_file *file, bool may_defer,
                         struct nfsd_exports **made, char *why)
 {
 	const struct nfsd_exports *old = nfsd_serving_exports(reload->serving);
 	struct nfsd_exports *exports =
 		nfsd_exports_new(reload->hosts, reload->groups);
+	size_t ndeferred = 0;
 	int err;
 
 	if (exports == NULL) {
@@ -54,7 +64,7 @@ static int make_exports(struct nfsd_reload *reload,
 	}
 	err = nfsd_exports_open(exports, file->entries, file->count, old,
 	                        &reload->limits, reload->log,
-	                        &reload->ndeferred, why, WHY_SIZE);
+	                        may_defer ? &ndeferred : NULL, why, WHY_SIZE);
 	if (err == 0) {
 		err = nfsd_exports_follow(exports, old);
 		if (err != 0)
@@ -64,6 +74,7 @@ static int make_exports(struct nfsd_reload *reload,
 		nfsd_exports_free(exports);
 		return err;
 	}
+	reload->ndeferred = ndeferred;
 	*made = exports;
 	return 0;
 }
@@ -109,14 +120,14 @@ void nfsd_reload_begin(struct nfsd_reload *reload)
 		reload->again = true;
 		return;
 	}
-	if (nfsd_exports_file_read(&file, reload->path, why, sizeof(why)) !=
-	    0) {
+	if (nfsd_exports_file_read(&file, reload->path, reload->limits.as_root,
+	                           why, sizeof(why)) != 0) {
 		nfsd_log(reload->log, LOG_ERR,
 		         "%s; the exports stay as they are", why);
 		return;
 	}
 	if (check_dirs(reload, &file, why) != 0 ||
-	    make_exports(reload, &file, &exports, why) != 0) {
+	    make_exports(reload, &file, true, &exports, why) != 0) {
 		nfsd_log(reload->log, LOG_ERR,
 		         "%s: %s; the exports stay as they are", reload->path,
 		         why);
@@ -137,22 +148,35 @@ static void swap_files(struct nfsd_reload *reload)
 	reload->before = file;
 }
 
-/* Nothing has the layers now that were in use; else, the exports from before. */
+/*
+ * Back to the exports from before, which may have to wait for layers that those in
+ * force have. False: they cannot be opened either.
+ */
+static bool go_back(struct nfsd_reload *reload, struct nfsd_exports **exports,
+                    char *why)
+{
+	nfsd_log(reload->log, LOG_ERR, "%s: %s; back to the old exports",
+	         reload->path, why);
+	if (make_exports(reload, or_first(reload, &reload->before), true,
+	                 exports, why) != 0)
+		return false;
+	reload->goes_back = true;
+	swap_files(reload);
+	return true;
+}
+
+/*
+ * What is not in force any more has no layer by now. One that is in use still is so
+ * by somebody else, or twice in the file: it is not waited for.
+ */
 static void open_deferred(struct nfsd_reload *reload)
 {
 	struct nfsd_exports *exports;
 	char why[WHY_SIZE];
-	bool is_open = make_exports(reload, &reload->file, &exports, why) == 0;
 
-	if (!is_open && !reload->goes_back) {
-		nfsd_log(reload->log, LOG_ERR,
-		         "%s: %s; back to the old exports", reload->path, why);
-		reload->goes_back = true;
-		swap_files(reload);
-		is_open =
-			make_exports(reload, &reload->file, &exports, why) == 0;
-	}
-	if (is_open) {
+	if (make_exports(reload, or_first(reload, &reload->file), false,
+	                 &exports, why) == 0 ||
+	    (!reload->goes_back && go_back(reload, &exports, why))) {
 		put_in_force(reload, exports);
 		return;
 	}

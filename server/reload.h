@@ -27,10 +27,11 @@ struct nfsd_reload {
 	struct nfsd_groups *groups;
 	struct nfsd_overlay_limits limits;
 	struct nfsd_log *log;
-	const struct nfsd_sandbox *sandbox; /* NULL: all can be opened */
+	const struct nfsd_sandbox *sandbox;    /* NULL: all can be opened */
+	const struct nfsd_exports_file *first; /* in force at the start */
 
 	/* All zero at first. */
-	struct nfsd_exports_file file; /* of what is in force */
+	struct nfsd_exports_file file; /* of what is in force; empty: `first` */
 	struct nfsd_exports_file
 		before; /* of what was, while calls may have it */
 	size_t ndeferred;

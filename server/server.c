@@ -159,6 +159,7 @@ static int open_exports(struct nfsd_server *server, char *why, size_t size)
 		.serving = server->serving,
 		.hosts = server->hosts,
 		.groups = server->groups,
+		.first = &server->options->file,
 		.limits = {
 			.max_entries = server->options->max_entries,
 			.max_files = max_files(server),

@@ -192,6 +192,14 @@ static const struct wrong {
 	  "workdir=%1$s/work *\n",
 	  "exports stay as they are" },
 	{ "# nothing\n", "nothing is exported" },
+	/* Twice the same overlay, as when a line has been copied. */
+	{ EXPORT "/more -insecure,lowerdir=%1$s/lower,upperdir=%1$s/upper,"
+	         "workdir=%1$s/work *\n",
+	  "same layers, or state; the exports stay as they are" },
+	/* Twice the same upper: the first has it. */
+	{ EXPORT "/more -insecure,lowerdir=%1$s/other:%1$s/lower,"
+	         "upperdir=%1$s/upper,workdir=%1$s/work *\n",
+	  "back to the old exports" },
 };
 #define NWRONGS (int)(sizeof(wrongs) / sizeof(wrongs[0]))
 
@@ -217,6 +225,75 @@ START_TEST(what_is_wrong_leaves_all_as_it_was)
 }
 END_TEST
 
+/* Within the test's directory, over a file if there is one. */
+static void move_in(const char *from, const char *to)
+{
+	char paths[2][PATH_MAX];
+
+	daemon_path(veneerd, from, paths[0]);
+	daemon_path(veneerd, to, paths[1]);
+	unlink(paths[1]);
+	ck_assert_int_eq(rename(paths[0], paths[1]), 0);
+}
+
+/* What had to wait for the old exports can't be opened then, nor can these. */
+START_TEST(where_neither_can_be_opened_the_next_file_counts)
+{
+	struct client *client;
+	char room[64];
+	nfs_fh3 root, file;
+
+	serve_with(veneerd, veneerd->top, EXPORT OTHER);
+	client = call_from(veneerd, OURS);
+	root = mount_from(client, "/export", room);
+	file = nfs_find(client, root, "file");
+	nfs_put_text(client, file, "UPPER");
+	/* Nothing can be made where things are made; a layer on top. */
+	move_in("work/veneer/tmp", "kept");
+	daemon_write(veneerd, "work/veneer/tmp", "in the way");
+	daemon_mkdir(veneerd, "newer");
+	reload("/export -insecure,no_root_squash,"
+	       "lowerdir=%1$s/newer:%1$s/lower,upperdir=%1$s/upper,"
+	       "workdir=%1$s/work *\n" OTHER,
+	       "its clients are told to wait");
+	ck_assert_int_eq(nfs_getattr(client, root)->status, NFS3ERR_JUKEBOX);
+	ck_assert_int_eq(mount_status(veneerd, OURS, "/other"), MNT3_OK);
+	move_in("kept", "work/veneer/tmp");
+	reload(EXPORT OTHER, "1 opened, 0 closed, 0 to be opened");
+	nfs_assert_text(client, file, "UPPER");
+	client_free(client);
+}
+END_TEST
+
+/* It is not root any more, and is to know that it was. */
+START_TEST(what_root_began_another_user_goes_on_with)
+{
+	const char *const arguments[] = { "-e", exports, "--user", "65534",
+		                          NULL };
+	struct client *client;
+	char room[64];
+	nfs_fh3 root, file;
+	sattr3 set = set_nothing();
+
+	if (geteuid() != 0) {
+		printf("%s: skipped: not root\n", __func__);
+		return;
+	}
+	write_exports(veneerd, EXPORT);
+	daemon_serve(veneerd, arguments);
+	client = call_from(veneerd, OURS);
+	root = mount_from(client, "/export", room);
+	file = nfs_find(client, root, "file");
+	/* A metacopy, which has a mark of root's. */
+	set.mode.set_it = TRUE;
+	set.mode.set_mode3_u.mode = 0600;
+	ck_assert_int_eq(nfs_setattr(client, file, set)->status, NFS3_OK);
+	reload(EXPORT, "0 opened, 0 closed, 0 to be opened");
+	nfs_assert_text(client, file, "lower");
+	client_free(client);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("reload");
@@ -235,6 +312,8 @@ int main(void)
 	tcase_add_test(tcase, a_new_layer_on_top_keeps_handles_and_changes);
 	tcase_add_loop_test(tcase, what_is_wrong_leaves_all_as_it_was, 0,
 	                    NWRONGS);
+	tcase_add_test(tcase, where_neither_can_be_opened_the_next_file_counts);
+	tcase_add_test(tcase, what_root_began_another_user_goes_on_with);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
 }

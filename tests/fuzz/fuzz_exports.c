@@ -73,7 +73,8 @@ static void read_again(const struct nfsd_exports_file *file)
 	size_t len = 0, len_again = 0;
 	char why[512] = "", *text = print(file, &len), *text_again;
 
-	if (nfsd_exports_file_parse(&again, text, len, why, sizeof(why)) != 0) {
+	if (nfsd_exports_file_parse(&again, text, len, true, why,
+	                            sizeof(why)) != 0) {
 		fprintf(stderr, "%s\n%s\n", why, text);
 		FUZZ_MUST(!"what was printed is read");
 	}
@@ -109,8 +110,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct nfsd_exports_file file;
 	char why[512] = "";
-	int err = nfsd_exports_file_parse(&file, (const char *)data, size, why,
-	                                  sizeof(why));
+	int err = nfsd_exports_file_parse(&file, (const char *)data, size, true,
+	                                  why, sizeof(why));
 
 	FUZZ_MUST(err == 0 || err == -EINVAL);
 	if (err == 0)

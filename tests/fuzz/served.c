@@ -146,7 +146,7 @@ static void parse(const char *options, char *why, size_t size)
 
 	FUZZ_MUST(asprintf(&text, "%s,upperdir=%s,workdir=%s,%s", layers, upper,
 	                   work, options) > 0);
-	nfsd_export_config_init(&entry.config);
+	nfsd_export_config_init(&entry.config, geteuid() == 0);
 	FUZZ_MUST(nfsd_export_config_parse(&entry.config, text, NULL, why,
 	                                   size) == 0);
 	FUZZ_MUST(nfsd_export_config_set_path(&entry.config, SERVED_EXPORT, why,

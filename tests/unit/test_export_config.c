@@ -15,7 +15,7 @@ static char why[512];
 
 static void setup(void)
 {
-	nfsd_export_config_init(&config);
+	nfsd_export_config_init(&config, geteuid() == 0);
 }
 
 static void teardown(void)
@@ -265,7 +265,7 @@ static void assert_unfinished(const char *path, const char *options,
                               const char *line)
 {
 	nfsd_export_config_release(&config);
-	nfsd_export_config_init(&config);
+	nfsd_export_config_init(&config, geteuid() == 0);
 	assert_good(options);
 	if (path != NULL)
 		ck_assert_int_eq(set_path(path), 0);
@@ -289,7 +289,7 @@ END_TEST
 static const char *statedir_of(const char *path)
 {
 	nfsd_export_config_release(&config);
-	nfsd_export_config_init(&config);
+	nfsd_export_config_init(&config, geteuid() == 0);
 	assert_good("lowerdir=/l");
 	ck_assert_int_eq(set_path(path), 0);
 	ck_assert_int_eq(finish(), 0);

@@ -19,8 +19,8 @@ static void teardown(void)
 
 static int parse(const char *text)
 {
-	return nfsd_exports_file_parse(&file, text, strlen(text), why,
-	                               sizeof(why));
+	return nfsd_exports_file_parse(&file, text, strlen(text),
+	                               geteuid() == 0, why, sizeof(why));
 }
 
 static const struct nfsd_exports_entry *entry(size_t i)
@@ -197,7 +197,8 @@ START_TEST(any_part_of_a_file_is_taken_or_refused)
 		for (unsigned c = 0; c < 256; c += 3) {
 			memcpy(copy, text, sizeof(text));
 			copy[len] = (char)c;
-			nfsd_exports_file_parse(&file, copy, len + 1, why,
+			nfsd_exports_file_parse(&file, copy, len + 1,
+			                        geteuid() == 0, why,
 			                        sizeof(why));
 			nfsd_exports_file_release(&file);
 		}
@@ -211,17 +212,20 @@ START_TEST(a_file_is_read_whole)
 
 	scratch_make(dir, sizeof(dir), "exports");
 	snprintf(path, sizeof(path), "%s/exports", dir);
-	ck_assert_int_eq(nfsd_exports_file_read(&file, path, why, sizeof(why)),
+	ck_assert_int_eq(nfsd_exports_file_read(&file, path, geteuid() == 0,
+	                                        why, sizeof(why)),
 	                 -ENOENT);
 	ck_assert_ptr_nonnull(strstr(why, "/exports: No such file"));
-	ck_assert_int_eq(nfsd_exports_file_read(&file, dir, why, sizeof(why)),
+	ck_assert_int_eq(nfsd_exports_file_read(&file, dir, geteuid() == 0, why,
+	                                        sizeof(why)),
 	                 -EISDIR);
 	out = fopen(path, "w");
 	ck_assert_ptr_nonnull(out);
 	for (unsigned i = 0; i < 1000; i++)
 		fprintf(out, "/export/%u *(lowerdir=/l)\n", i);
 	ck_assert_int_eq(fclose(out), 0);
-	ck_assert_int_eq(nfsd_exports_file_read(&file, path, why, sizeof(why)),
+	ck_assert_int_eq(nfsd_exports_file_read(&file, path, geteuid() == 0,
+	                                        why, sizeof(why)),
 	                 0);
 	ck_assert_uint_eq(file.count, 1000);
 	assert_entry(999, 1000, "/export/999", "*");
@@ -229,7 +233,8 @@ START_TEST(a_file_is_read_whole)
 	out = fopen(path, "a");
 	fputs("/more *(nothing)\n", out);
 	ck_assert_int_eq(fclose(out), 0);
-	ck_assert_int_eq(nfsd_exports_file_read(&file, path, why, sizeof(why)),
+	ck_assert_int_eq(nfsd_exports_file_read(&file, path, geteuid() == 0,
+	                                        why, sizeof(why)),
 	                 -EINVAL);
 	ck_assert_ptr_nonnull(
 		strstr(why, "/exports:1001:9: unknown option \"nothing\""));
