@@ -165,7 +165,7 @@ static void end_asking(struct nfsd_hosts *hosts)
 int nfsd_hosts_match(struct nfsd_hosts *hosts, const struct nfsd_client *client,
                      const struct in6_addr *address, bool may_wait)
 {
-	int is_one;
+	int is_one, told;
 
 	if (recall(hosts, client, address, &is_one))
 		return is_one;
@@ -173,10 +173,11 @@ int nfsd_hosts_match(struct nfsd_hosts *hosts, const struct nfsd_client *client,
 		return -EAGAIN;
 	if (!begin_asking(hosts))
 		return -EINPROGRESS;
-	is_one = keep(hosts, client, address,
-	              nfsd_helper_is_client(hosts->helper, client, address));
+	told = nfsd_helper_is_client(hosts->helper, client, address);
 	end_asking(hosts);
-	return is_one;
+	/* Those who have given up are still being looked up. */
+	return told == -EBUSY ? -EINPROGRESS
+	                      : keep(hosts, client, address, told);
 }
 
 int nfsd_hosts_name(struct nfsd_hosts *hosts, const struct in6_addr *address,
@@ -188,5 +189,7 @@ int nfsd_hosts_name(struct nfsd_hosts *hosts, const struct in6_addr *address,
 		return -EINPROGRESS;
 	has_name = nfsd_helper_name(hosts->helper, address, name);
 	end_asking(hosts);
+	if (has_name == -EBUSY)
+		return -EINPROGRESS;
 	return has_name > 0 ? 0 : -EACCES;
 }

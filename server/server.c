@@ -502,11 +502,8 @@ static void wind_up(void *arg, const struct nfsd_export *export)
 	ovl_wind_up(export->fs);
 }
 
-/* Calls in flight are finished, but for those that would take long. */
-static void stop(struct nfsd_server *server)
+static void wind_up_all(const struct nfsd_exports *exports)
 {
-	const struct nfsd_exports *exports =
-		nfsd_serving_exports(server->serving);
 	const struct nfsd_point *point;
 
 	for (size_t i = 0; i < nfsd_exports_count(exports); i++)
@@ -515,6 +512,16 @@ static void stop(struct nfsd_server *server)
 		nfsd_per_client_each(nfsd_exports_per_client(exports, i,
 		                                             &point),
 		                     wind_up, NULL);
+}
+
+/* Calls in flight are finished, but for those that would take long. */
+static void stop(struct nfsd_server *server)
+{
+	struct nfsd_exports *old = nfsd_serving_old(server->serving);
+
+	wind_up_all(nfsd_serving_exports(server->serving));
+	if (old != NULL)
+		wind_up_all(old);
 	nfsd_mount_wind_up(server->mount);
 	orpc_server_stop(server->rpc, STOP_TIMEOUT_MS);
 }

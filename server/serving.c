@@ -54,6 +54,11 @@ struct nfsd_exports *nfsd_serving_exports(struct nfsd_serving *serving)
 	return atomic_load(&serving->exports);
 }
 
+struct nfsd_exports *nfsd_serving_old(struct nfsd_serving *serving)
+{
+	return serving->old;
+}
+
 void nfsd_serving_replace(struct nfsd_serving *serving,
                           struct nfsd_exports *exports)
 {

@@ -25,8 +25,9 @@ const struct nfsd_exports *nfsd_serving_begin(struct nfsd_serving *serving,
                                               unsigned *entry);
 void nfsd_serving_end(struct nfsd_serving *serving, unsigned entry);
 
-/* For who replaces: what is in force. */
+/* For who replaces: what is in force; and what calls may have still, or NULL. */
 struct nfsd_exports *nfsd_serving_exports(struct nfsd_serving *serving);
+struct nfsd_exports *nfsd_serving_old(struct nfsd_serving *serving);
 
 /* Others from now on, which it owns. Only when all is tidy. */
 void nfsd_serving_replace(struct nfsd_serving *serving,

@@ -142,8 +142,11 @@ char *nfsd_template_common(const char *path)
 	begin = strndup(path, path[i] == '\0' ? i : end);
 	if (begin == NULL)
 		return NULL;
-	common = nfsd_template_fill(*begin == '\0' ? "/" : begin,
-	                            &(struct nfsd_template_values){ 0 });
+	if (*begin != '\0')
+		common = nfsd_template_fill(
+			begin, &(struct nfsd_template_values){ 0 });
+	else
+		common = strdup(*path == '/' ? "/" : ".");
 	free(begin);
 	return common;
 }

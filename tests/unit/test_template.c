@@ -97,6 +97,29 @@ START_TEST(a_name_that_is_no_host_s_is_refused)
 }
 END_TEST
 
+/* All of them, and no more, is what the server may get at. */
+START_TEST(the_directory_above_all_is_the_nearest)
+{
+	static const char *const cases[][2] = {
+		{ "/srv/lab/%a/up", "/srv/lab" },
+		{ "/srv/lab-%a", "/srv" },
+		{ "/%a/up", "/" },
+		{ "lab/%a/up", "lab" },
+		{ "lab-%a/up", "." },
+		{ "%a", "." },
+		{ "/plain/dir", "/plain/dir" },
+		{ "/50%%/%a", "/50%" },
+	};
+	char *common;
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		common = nfsd_template_common(cases[i][0]);
+		ck_assert_str_eq(common, cases[i][1]);
+		free(common);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("template");
@@ -107,6 +130,7 @@ int main(void)
 	tcase_add_test(tcase, ipv6_has_its_own_form);
 	tcase_add_test(tcase, what_a_path_holds_is_told);
 	tcase_add_test(tcase, a_name_that_is_no_host_s_is_refused);
+	tcase_add_test(tcase, the_directory_above_all_is_the_nearest);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
 }

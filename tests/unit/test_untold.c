@@ -139,6 +139,18 @@ START_TEST(it_is_asked_once_in_a_while)
 }
 END_TEST
 
+/* Slow names of others say nothing of this one. */
+START_TEST(who_finds_all_busy_comes_again)
+{
+	told = -EBUSY;
+	ck_assert_int_eq(match("fd00::1"), -EINPROGRESS);
+	told = 1;
+	ck_assert_int_eq(match("fd00::1"), 1);
+	ck_assert_uint_eq(asked, 2);
+	later = 0;
+}
+END_TEST
+
 /* ---- groups ------------------------------------------------------------------ */
 
 static size_t count_groups(uint32_t uid)
@@ -180,6 +192,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, a_client_that_is_known_stays_one);
 	tcase_add_test(tcase, it_is_asked_once_in_a_while);
+	tcase_add_test(tcase, who_finds_all_busy_comes_again);
 	tcase_add_test(tcase, a_user_stays_in_his_groups);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
