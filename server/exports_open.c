@@ -74,18 +74,17 @@ static bool same_id(bool has_a, uint32_t a, bool has_b, uint32_t b)
 	return has_a == has_b && (!has_a || a == b);
 }
 
-/* Whether the overlay of `export` is what that entry's would be. */
-static bool will_do(const struct opening *o, const struct nfsd_export *export,
+/* Whether what is open by `config` is what that entry's would be, but for `ro`. */
+static bool will_do(const struct opening *o,
+                    const struct nfsd_export_config *config,
                     const struct nfsd_exports_entry *entry)
 {
 	const struct nfsd_access *a = &entry->config.access;
-	const struct nfsd_access *b = &export->config->access;
+	const struct nfsd_access *b = &config->access;
 	char why[64];
 
-	if (nfsd_export_config_same(&entry->config, export->config, why,
-	                            sizeof(why)) != 1 ||
-	    ovl_read_only(export->fs) !=
-	            (is_read_only(o, entry) || entry->config.upperdir == NULL))
+	if (nfsd_export_config_same(&entry->config, config, why, sizeof(why)) !=
+	    1)
 		return false;
 	/* Without root the overlay shows what is not its clients' by these. */
 	return o->limits->as_root || (same_id(a->has_anonuid, a->anonuid,
@@ -98,12 +97,15 @@ static const struct nfsd_export *
 find_open(const struct opening *o, const struct nfsd_exports_entry *entry)
 {
 	const size_t n = o->before ? nfsd_exports_count(o->before) : 0;
+	const bool read_only =
+		is_read_only(o, entry) || entry->config.upperdir == NULL;
 
 	for (size_t i = 0; i < n; i++) {
 		const struct nfsd_export *export =
 			nfsd_exports_get(o->before, i);
 
-		if (will_do(o, export, entry))
+		if (will_do(o, export->config, entry) &&
+		    ovl_read_only(export->fs) == read_only)
 			return export;
 	}
 	return NULL;
@@ -114,15 +116,12 @@ find_per_client(const struct opening *o, const struct nfsd_exports_entry *entry)
 {
 	const size_t n = o->before ? nfsd_exports_nper_client(o->before) : 0;
 	const struct nfsd_point *point;
-	char why[64];
 
 	for (size_t i = 0; i < n; i++) {
 		struct nfsd_per_client *each =
 			nfsd_exports_per_client(o->before, i, &point);
 
-		if (nfsd_export_config_same(&entry->config,
-		                            nfsd_per_client_config(each), why,
-		                            sizeof(why)) == 1 &&
+		if (will_do(o, nfsd_per_client_config(each), entry) &&
 		    nfsd_per_client_read_only(each) == is_read_only(o, entry))
 			return each;
 	}
