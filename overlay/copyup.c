@@ -36,6 +36,7 @@ struct copy {
 	struct ovl_real real;       /* how it looks there */
 	bool metacopy;
 	bool indexed; /* it has more names than the one that it is put to */
+	bool added;   /* to the index */
 };
 
 /* What is copied; of a file with its data, unless it may stay where it is. */
@@ -134,15 +135,13 @@ static int flush_copy(struct ovl *fs, struct ovl_node *node, int fd,
 	return ovl_flush_marks(fs, fd);
 }
 
-static int add_to_index(struct ovl *fs, struct ovl_node *node, int fd)
+static int add_to_index(struct ovl *fs, struct ovl_node *node,
+                        struct copy *copy)
 {
-	int err = ovl_index_add(fs->tree.index, node->id, fd);
+	int err = ovl_index_add(fs->tree.index, node->id, copy->fd);
 
-	if (err)
-		return err;
-	/* By its other names it shows as the copy already, placed or not. */
-	ovl_shown_forget(&fs->tree.shown);
-	return ovl_flush_before(fs, ovl_index_dir(fs->tree.index));
+	copy->added = !err;
+	return err ? err : ovl_flush_before(fs, ovl_index_dir(fs->tree.index));
 }
 
 /* Mark it, and make sure that it can take its place: `attr` is the original's. */
@@ -164,14 +163,19 @@ static int finish(struct ovl *fs, struct ovl_node *node,
 		                 S_ISREG(ovl_node_type(node)) &&
 		                         !copy->metacopy && attr->size > 0);
 	if (!err && copy->indexed)
-		err = add_to_index(fs, node, copy->fd);
+		err = add_to_index(fs, node, copy);
 	if (copy->indexed)
 		real->attr.nlink = attr->nlink;
 	return err;
 }
 
-static void discard_copy(struct ovl *fs, struct copy *copy)
+static void discard_copy(struct ovl *fs, const struct ovl_node *node,
+                         struct copy *copy)
 {
+	/* What cannot be taken out shows by all names after a restart: it is
+	 * what they show now. */
+	if (copy->added)
+		ovl_index_remove(fs->tree.index, node->id);
 	ovl_upper_discard(fs, copy->tmp, &copy->real);
 	if (copy->fd >= 0)
 		close(copy->fd);
@@ -204,7 +208,7 @@ static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
 		return err;
 	err = finish(fs, node, &attr, copy);
 	if (err)
-		discard_copy(fs, copy);
+		discard_copy(fs, node, copy);
 	return err;
 }
 
@@ -275,6 +279,16 @@ static int move_into_place(struct ovl *fs, struct copy *copy, int dirfd,
 }
 
 /*
+ * Only now, when its inode has its links: who changed its names before would have
+ * counted the one in the work directory.
+ */
+static void show_by_all_names(struct ovl *fs, const struct ovl_node *node)
+{
+	ovl_index_show(fs->tree.index, node->id);
+	ovl_shown_forget(&fs->tree.shown);
+}
+
+/*
  * `dir` is the overlay's directory with an upper part, its `change` held. Once
  * `placed`, the copy is there to stay, whatever fails then.
  */
@@ -302,6 +316,8 @@ static int put_in_place(struct ovl *fs, struct ovl_node *node,
 	*placed = !err;
 	if (err)
 		goto out;
+	if (copy->added)
+		show_by_all_names(fs, node);
 	put_back_times(ovl_fd_num(fd), &dir_attr);
 	ovl_dir_note(dir, name, node->id.fileid, IFTODT(ovl_node_type(node)));
 	ovl_node_reread(dir, true, NULL);
@@ -379,7 +395,7 @@ static int install(struct ovl *fs, const struct job *what, struct ovl_node *dir,
 	err = put_in_place(fs, what->node, dir, name, copy, &placed, &fresh);
 	pthread_mutex_unlock(&dir->dir->change);
 	if (!placed) {
-		discard_copy(fs, copy);
+		discard_copy(fs, what->node, copy);
 		return err;
 	}
 	if (fresh && S_ISREG(ovl_node_type(fresh)))

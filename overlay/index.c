@@ -15,10 +15,15 @@
 
 #include "overlay/fdcall.h"
 
+struct indexed {
+	struct ovl_id id; /* first: it is what entries are searched by */
+	bool shown;
+};
+
 struct ovl_index {
 	int dir;
 	pthread_mutex_t lock; /* guards what follows */
-	void *ids;            /* a tsearch tree of struct ovl_id */
+	void *entries;        /* a tsearch tree of struct indexed */
 };
 
 static int compare(uint64_t a, uint64_t b)
@@ -42,29 +47,31 @@ void ovl_index_name(struct ovl_id id, char name[OVL_INDEX_NAME_SIZE])
 
 static void drop(struct ovl_index *index, const struct ovl_id *id)
 {
-	struct ovl_id **slot, *old = NULL;
+	struct indexed **slot, *old = NULL;
 
 	pthread_mutex_lock(&index->lock);
-	slot = tfind(id, &index->ids, compare_ids);
+	slot = tfind(id, &index->entries, compare_ids);
 	if (slot) {
 		old = *slot;
-		tdelete(old, &index->ids, compare_ids);
+		tdelete(old, &index->entries, compare_ids);
 	}
 	pthread_mutex_unlock(&index->lock);
 	free(old);
 }
 
-static int enter(struct ovl_index *index, const struct ovl_id *id)
+static int enter(struct ovl_index *index, const struct ovl_id *id, bool shown)
 {
-	struct ovl_id *entry = malloc(sizeof(*entry)), **slot = NULL;
+	struct indexed *entry = malloc(sizeof(*entry)), **slot = NULL;
 	bool is_new;
 
 	if (!entry)
 		return -ENOMEM;
-	*entry = *id;
+	*entry = (struct indexed){ .id = *id };
 	pthread_mutex_lock(&index->lock);
-	slot = tsearch(entry, &index->ids, compare_ids);
+	slot = tsearch(entry, &index->entries, compare_ids);
 	is_new = slot && *slot == entry;
+	if (slot)
+		(*slot)->shown = shown;
 	pthread_mutex_unlock(&index->lock);
 	if (!is_new)
 		free(entry);
@@ -88,7 +95,7 @@ static int read_in(struct ovl_index *index)
 	while (!err && (entry = readdir(dir)))
 		if (sscanf(entry->d_name, "%16" SCNx64 ".%16" SCNx64,
 		           &id.fileid, &id.generation) == 2)
-			err = enter(index, &id);
+			err = enter(index, &id, true);
 	closedir(dir);
 	return err;
 }
@@ -120,7 +127,7 @@ void ovl_index_close(struct ovl_index *index)
 {
 	if (!index)
 		return;
-	tdestroy(index->ids, free);
+	tdestroy(index->entries, free);
 	if (index->dir >= 0)
 		close(index->dir);
 	pthread_mutex_destroy(&index->lock);
@@ -129,10 +136,12 @@ void ovl_index_close(struct ovl_index *index)
 
 bool ovl_index_has(struct ovl_index *index, struct ovl_id id)
 {
+	struct indexed **slot;
 	bool has;
 
 	pthread_mutex_lock(&index->lock);
-	has = tfind(&id, &index->ids, compare_ids) != NULL;
+	slot = tfind(&id, &index->entries, compare_ids);
+	has = slot && (*slot)->shown;
 	pthread_mutex_unlock(&index->lock);
 	return has;
 }
@@ -148,7 +157,18 @@ int ovl_index_add(struct ovl_index *index, struct ovl_id id, int fd)
 	ovl_fd_path(fd, from);
 	if (linkat(AT_FDCWD, from, index->dir, name, AT_SYMLINK_FOLLOW))
 		return -errno;
-	return enter(index, &id);
+	return enter(index, &id, false);
+}
+
+void ovl_index_show(struct ovl_index *index, struct ovl_id id)
+{
+	struct indexed **slot;
+
+	pthread_mutex_lock(&index->lock);
+	slot = tfind(&id, &index->entries, compare_ids);
+	if (slot)
+		(*slot)->shown = true;
+	pthread_mutex_unlock(&index->lock);
 }
 
 int ovl_index_remove(struct ovl_index *index, struct ovl_id id)

@@ -26,11 +26,13 @@ bool ovl_index_has(struct ovl_index *index, struct ovl_id id);
 
 /*
  * Add the object open as `fd` (O_PATH will do), in place of what a crash may
- * have left there. 0 or -errno. Blocks.
+ * have left there. 0 or -errno. Blocks. Nobody finds it before ovl_index_show: when it
+ * has its own name, which changes the count of its links.
  */
 int ovl_index_add(struct ovl_index *index, struct ovl_id id, int fd);
+void ovl_index_show(struct ovl_index *index, struct ovl_id id);
 
-/* Its last name is about to go: it goes too. 0 or -errno. Blocks. */
+/* Its last name is about to go, or it gets none: it goes too. 0 or -errno. Blocks. */
 int ovl_index_remove(struct ovl_index *index, struct ovl_id id);
 
 /*

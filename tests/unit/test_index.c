@@ -35,6 +35,8 @@ static void add(const char *name, struct ovl_id id)
 
 	ck_assert_int_eq(ovl_index_add(idx, id, fd), 0);
 	close(fd);
+	ck_assert(!ovl_index_has(idx, id));
+	ovl_index_show(idx, id);
 }
 
 /* Whether `id` is an index's link of the tree's `name`, and known to be. */

@@ -175,6 +175,28 @@ START_TEST(a_write_by_one_name_shows_by_all)
 }
 END_TEST
 
+START_TEST(a_copy_that_finds_no_room_leaves_all_as_it_was)
+{
+	struct ovl_setattr mode = { .has_mode = true, .mode = 0600 };
+	struct ovl_node *node;
+
+	stage.cache = OVL_CACHE_ALWAYS;
+	make_links();
+	check_all("text", 3);
+	node = get("a");
+	/* Others are there first, and nobody knows. */
+	tree_file("up/a", "theirs");
+	ck_assert_int_ne(ovl_setattr(fs, &root, node, &mode, NULL, NULL), 0);
+	ovl_node_unref(node);
+	check_all("text", 3);
+	ck_assert_int_eq(count_names("work/veneer/index"), 0);
+	ck_assert_int_eq(count_names("work/veneer/tmp"), 0);
+	ck_assert_int_eq(unlinkat(tree, "up/a", 0), 0);
+	write_text("dir/b", "TEXT");
+	check_all("TEXT", 3);
+}
+END_TEST
+
 START_TEST(a_new_link_to_one_name_leaves_the_others_linked)
 {
 	make_links();
@@ -460,6 +482,7 @@ int main(void)
 	tcase_add_test(tcase, symlinks_have_links_too_in_the_user_namespace);
 	tcase_add_test(tcase, fifos_have_links_too);
 	tcase_add_test(tcase, devices_have_links_too);
+	tcase_add_test(tcase, a_copy_that_finds_no_room_leaves_all_as_it_was);
 	tcase_add_test(tcase, without_a_count_the_other_names_keep_the_copy);
 	tcase_add_test(tcase, a_copy_in_the_index_alone_shows_by_all_names);
 	tcase_add_test(tcase, a_last_name_without_the_index_is_the_file_still);

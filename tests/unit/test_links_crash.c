@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
@@ -55,9 +56,19 @@ int __wrap_mknodat(int dir, const char *name, mode_t mode, dev_t dev)
 	return count_call() ? -1 : __real_mknodat(dir, name, mode, dev);
 }
 
+/* Before the next rename; false: that fails. */
+static bool (*rename_hook)(void);
+
 int __wrap_renameat2(int from, const char *from_name, int to,
                      const char *to_name, unsigned flags)
 {
+	bool (*hook)(void) = rename_hook;
+
+	rename_hook = NULL;
+	if (hook && !hook()) {
+		errno = ENOSPC;
+		return -1;
+	}
 	return count_call()
 	               ? -1
 	               : __real_renameat2(from, from_name, to, to_name, flags);
@@ -306,6 +317,51 @@ START_TEST(names_and_links_agree_after_a_crash_at_any_point)
 }
 END_TEST
 
+static pthread_t remover;
+static bool copy_fails;
+static int removed;
+
+static void *remove_another(void *unused)
+{
+	removed = remove_name("dir", "y");
+	return unused;
+}
+
+/* A copy is about to be put into its place, by the name "x". */
+static bool remove_meanwhile(void)
+{
+	ck_assert_int_eq(pthread_create(&remover, NULL, remove_another, NULL),
+	                 0);
+	usleep(50000); /* it may have done all it does by now, or wait */
+	return !copy_fails;
+}
+
+START_TEST(names_and_links_agree_after_a_change_while_it_is_copied)
+{
+	tree_file("low/x", "text");
+	tree_mkdir("low/dir");
+	tree_mkdir("up/dir");
+	ck_assert_int_eq(linkat(tree, "low/x", tree, "low/dir/y", 0), 0);
+	ck_assert_int_eq(linkat(tree, "low/x", tree, "low/dir/z", 0), 0);
+	stage.metacopy = _i / 2;
+	stage_open();
+	copy_fails = _i % 2;
+	rename_hook = remove_meanwhile;
+	ck_assert_int_eq(write_to("x"), copy_fails ? -ENOSPC : 0);
+	pthread_join(remover, NULL);
+	ck_assert_int_eq(removed, 0);
+	ck_assert_uint_eq(attr_of("x").nlink, 2);
+	ck_assert_uint_eq(attr_of("dir/z").nlink, 2);
+	ck_assert_int_eq(write_to("x"), 0);
+	ck_assert_int_eq(remove_name("", "x"), 0);
+	ck_assert(has_text("dir/z", "TEXT"));
+	ck_assert_uint_eq(attr_of("dir/z").nlink, 1);
+	ck_assert_int_eq(remove_name("dir", "z"), 0);
+	ck_assert_int_eq(count_names("work/veneer/index"), 0);
+	ck_assert_int_eq(count_names("work/veneer/tmp"), 0);
+}
+END_TEST
+
 START_TEST(names_and_links_agree_whichever_call_fails)
 {
 	unsigned number = _i % NCASES, call;
@@ -338,5 +394,8 @@ int main(void)
 	                    2 * NCASES);
 	tcase_add_loop_test(tcase, names_and_links_agree_whichever_call_fails,
 	                    0, 2 * NCASES);
+	tcase_add_loop_test(
+		tcase, names_and_links_agree_after_a_change_while_it_is_copied,
+		0, 4);
 	return stage_run(suite, tcase);
 }

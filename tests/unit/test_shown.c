@@ -134,30 +134,6 @@ static void open_with_files(enum ovl_cache cache)
 	check_shows(top, NULL);
 }
 
-/* By its other name it shows as the copy, which found no room at its place. */
-START_TEST(what_has_come_into_the_index_shows_as_that)
-{
-	struct ovl_setattr set = { .has_mode = true, .mode = 0600 };
-	struct ovl_node *node;
-
-	tree_mkdir("up/top");
-	tree_mkdir("low/top");
-	tree_file("low/top/file", "text");
-	ck_assert_int_eq(linkat(tree, "low/top/file", tree, "low/other", 0), 0);
-	stage.cache = OVL_CACHE_ALWAYS;
-	stage_open();
-	file = id_of("top/file");
-	check_shows(file, "text");
-	node = get("top/file");
-	/* Others are there first, and nobody knows. */
-	tree_file("up/top/file", "theirs");
-	ck_assert_int_ne(ovl_setattr(fs, &root, node, &set, NULL, NULL), 0);
-	ovl_node_unref(node);
-	ck_assert(ovl_index_has(fs->tree.index, file));
-	check_is_copied(file);
-}
-END_TEST
-
 START_TEST(what_is_removed_is_gone)
 {
 	open_with_files(OVL_CACHE_ALWAYS);
@@ -309,7 +285,6 @@ int main(void)
 	tcase_add_test(tcase,
 	               what_was_looked_at_before_a_change_is_worth_nothing);
 	tcase_add_test(tcase, there_may_be_more_than_are_kept);
-	tcase_add_test(tcase, what_has_come_into_the_index_shows_as_that);
 	tcase_add_test(tcase, what_is_removed_is_gone);
 	tcase_add_test(tcase, what_is_copied_up_is_the_copy);
 	tcase_add_test(tcase,
