@@ -461,7 +461,11 @@ static int copy_once(struct ovl *fs, const struct job *what,
 		*upper = ovl_node_ref(node);
 		return 0;
 	}
-	err = ovl_copying_begin(fs, &copying, node->id.fileid, what->size);
+	/* What is copied of it, where its data may stay where it is, is little. */
+	err = ovl_copying_begin(fs, &copying, node->id.fileid,
+	                        fs->metacopy && what->size == OVL_COPYUP_ATTRS
+	                                ? 0
+	                                : what->size);
 	if (err)
 		return err;
 	/* Somebody else may have done it by now. */
@@ -481,12 +485,22 @@ static int copy_once(struct ovl *fs, const struct job *what,
 	return err;
 }
 
-int ovl_copyup(struct ovl *fs, struct ovl_node *node, uint64_t size,
-               struct ovl_node **upper)
+/* By whichever name. */
+static int copy_up_any(struct ovl *fs, struct ovl_node *node, uint64_t size,
+                       struct ovl_node **upper)
 {
 	const struct job what = { .node = node, .size = size };
 
 	return copy_once(fs, &what, upper);
+}
+
+int ovl_copyup(struct ovl *fs, struct ovl_node *node, uint64_t size,
+               struct ovl_node **upper)
+{
+	int err = copy_up_any(fs, node, size, upper);
+
+	/* It was found, and has no name any more. */
+	return err == -ENOENT ? -ESTALE : err;
 }
 
 /* Whether a copy can be put there without delay. */
@@ -538,8 +552,8 @@ int ovl_copyup_to_name(struct ovl *fs, struct ovl_node *node,
 {
 	bool follows = fs->redirect_dir != OVL_REDIRECT_NOFOLLOW;
 
-	return ovl_copyup(fs, node, follows ? OVL_COPYUP_ATTRS : OVL_COPYUP_ALL,
-	                  upper);
+	return copy_up_any(fs, node,
+	                   follows ? OVL_COPYUP_ATTRS : OVL_COPYUP_ALL, upper);
 }
 
 int ovl_copyup_name(struct ovl *fs, struct ovl_node *dir, const char *name,

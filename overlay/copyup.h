@@ -20,7 +20,7 @@
  * copy at a time is made of an object; others wait for it (copying.h). Blocks.
  *
  * The object is made whole in the work directory and then renamed into place:
- * until then, and after any failure, the lower one is served. -ENOENT: it has
+ * until then, and after any failure, the lower one is served. -ESTALE: it has
  * been removed meanwhile; -EINPROGRESS: to be asked for again, in a while, since
  * it takes long, or too much else does; -ENOSPC, -EDQUOT, -EIO, -EACCES, ...
  */
@@ -36,7 +36,8 @@ int ovl_copyup_for(struct ovl *fs, const struct ovl_caller *caller,
                    struct ovl_node **upper);
 
 /*
- * The same of what is to get another name. A metacopy would find its data by a
+ * The same of what is to get another name; but -ENOENT where it has been removed. A
+ * metacopy would find its data by a
  * redirect from then on: where none is followed, the data come along.
  */
 int ovl_copyup_to_name(struct ovl *fs, struct ovl_node *node,
@@ -44,7 +45,8 @@ int ovl_copyup_to_name(struct ovl *fs, struct ovl_node *node,
 
 /*
  * The same of a file (OVL_COPYUP_ATTRS) by one of its names, which the copy gets,
- * if it is made now: `name` in `dir`, by which `file` has been found.
+ * if it is made now: `name` in `dir`, by which `file` has been found. -ENOENT: it has
+ * it no more.
  */
 int ovl_copyup_name(struct ovl *fs, struct ovl_node *dir, const char *name,
                     struct ovl_node *file, struct ovl_node **upper);

@@ -358,6 +358,9 @@ int ovl_link(struct ovl *fs, const struct ovl_caller *caller,
 		err = -EPERM;
 	if (!err)
 		err = ovl_copyup_to_name(fs, node, &upper);
+	/* The file is known by its handle. */
+	if (err == -ENOENT)
+		err = -ESTALE;
 	if (!err)
 		err = ovl_metacopy_redirect(fs, upper);
 	if (!err)

@@ -393,6 +393,82 @@ START_TEST(what_cannot_be_completed_stays_a_metacopy)
 }
 END_TEST
 
+/*
+ * One of its names goes while it is completed, and the tree has another node of it
+ * from then on: what was written is not copied over once more.
+ */
+START_TEST(it_is_completed_once_by_whichever_node)
+{
+	struct ovl_node *first, *second;
+
+	tree_file("low/file", "text");
+	stage_open();
+	ck_assert_int_eq(set_mode("file", 0600), 0);
+	stage_close();
+	mark("up/file", "redirect", "/file");
+	ck_assert_int_eq(linkat(tree, "up/file", tree, "up/other", 0), 0);
+	stage_open();
+	first = get("file");
+	ck_assert_int_eq(remove_name("", "file"), 0);
+	second = get("other");
+	ck_assert_ptr_ne(first, second);
+	ck_assert_int_eq(ovl_write(fs, &root, first, "TEXT", 4, 0, OVL_UNSTABLE,
+	                           NULL),
+	                 4);
+	ck_assert(node_has_text(second, "TEXT"));
+	ck_assert_int_eq(
+		ovl_write(fs, &root, second, "W", 1, 0, OVL_UNSTABLE, NULL), 1);
+	ck_assert(has_text("other", "WEXT"));
+	ck_assert(tree_file_is("up/other", "WEXT"));
+	ovl_node_unref(first);
+	ovl_node_unref(second);
+}
+END_TEST
+
+/* cap_net_raw=ep, for any user. */
+static const unsigned char capability[] = { 1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0,
+	                                    0, 0, 0, 0, 0, 0,    0, 0, 0, 0 };
+
+static bool has_capability(const char *path)
+{
+	unsigned char value[64];
+
+	return lgetxattr(tree_at(path), "security.capability", value,
+	                 sizeof(value)) == sizeof(capability) &&
+	       !memcmp(value, capability, sizeof(capability));
+}
+
+/* Only a client's write takes them away. */
+START_TEST(capabilities_are_kept_while_the_data_come)
+{
+	struct rlimit limit = { 65536, RLIM_INFINITY };
+
+	if (geteuid() != 0) {
+		printf("%s: skipped: not root\n", __func__);
+		return;
+	}
+	make_file_of("low/file", 1 << 20);
+	ck_assert_int_eq(lsetxattr(tree_at("low/file"), "security.capability",
+	                           capability, sizeof(capability), 0),
+	                 0);
+	stage.redirect_dir = OVL_REDIRECT_NOFOLLOW;
+	stage_open();
+	ck_assert_int_eq(set_mode("file", 0700), 0);
+	ck_assert(has_mark("up/file", "metacopy"));
+	signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	ck_assert_int_eq(rename_name("", "file", "", "name"), -EFBIG);
+	limit.rlim_cur = RLIM_INFINITY;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	ck_assert(has_capability("up/file"));
+	ck_assert_int_eq(rename_name("", "file", "", "name"), 0);
+	ck_assert(!has_mark("up/name", "metacopy"));
+	ck_assert(has_capability("up/name"));
+	write_text("name", "x");
+	ck_assert(!has_capability("up/name"));
+}
+END_TEST
+
 /* ---- followed --------------------------------------------------------------- */
 
 START_TEST(metacopies_lead_through_the_layers)
@@ -510,6 +586,8 @@ int main(void)
 	tcase_add_test(tcase, an_empty_file_needs_none);
 	tcase_add_test(tcase, without_metacopy_the_data_comes_along);
 	tcase_add_test(tcase, what_cannot_be_completed_stays_a_metacopy);
+	tcase_add_test(tcase, it_is_completed_once_by_whichever_node);
+	tcase_add_test(tcase, capabilities_are_kept_while_the_data_come);
 	tcase_add_test(tcase, metacopies_lead_through_the_layers);
 	tcase_add_test(tcase, data_may_be_in_a_layer_of_data_alone);
 	tcase_add_test(tcase, a_metacopy_without_data_is_an_error_of_that_file);

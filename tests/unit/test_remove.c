@@ -95,12 +95,35 @@ START_TEST(nothing_is_made_in_what_is_removed)
 	ck_assert_int_eq(ovl_mkdir(fs, &root, upper, "new", &nothing, &node,
 	                           NULL),
 	                 -ESTALE);
-	ck_assert_int_ne(
-		ovl_mkdir(fs, &root, lower, "new", &nothing, &node, NULL), 0);
+	ck_assert_int_eq(ovl_mkdir(fs, &root, lower, "new", &nothing, &node,
+	                           NULL),
+	                 -ESTALE);
 	ck_assert_int_eq(seen("lower"), -ENOENT);
 	ck_assert(is_whiteout("up/lower"));
 	ovl_node_unref(upper);
 	ovl_node_unref(lower);
+}
+END_TEST
+
+START_TEST(nothing_is_done_to_a_lower_file_that_is_gone)
+{
+	struct ovl_setattr mode = { .has_mode = true, .mode = 0600 };
+	struct ovl_node *node, *dir;
+
+	tree_file("low/file", "text");
+	stage_open();
+	node = get("file");
+	dir = get("");
+	ck_assert_int_eq(remove_name("", "file"), 0);
+	ck_assert_int_eq(ovl_write(fs, &root, node, "x", 1, 0, OVL_UNSTABLE,
+	                           NULL),
+	                 -ESTALE);
+	ck_assert_int_eq(ovl_setattr(fs, &root, node, &mode, NULL, NULL),
+	                 -ESTALE);
+	ck_assert_int_eq(ovl_link(fs, &root, node, dir, "link", NULL), -ESTALE);
+	ck_assert_int_eq(seen("link"), -ENOENT);
+	ovl_node_unref(node);
+	ovl_node_unref(dir);
 }
 END_TEST
 
@@ -171,6 +194,7 @@ int main(void)
 	tcase_add_test(tcase, empty_is_what_looks_empty);
 	tcase_add_test(tcase, a_directory_goes_with_its_whiteouts);
 	tcase_add_test(tcase, nothing_is_made_in_what_is_removed);
+	tcase_add_test(tcase, nothing_is_done_to_a_lower_file_that_is_gone);
 	tcase_add_test(tcase, the_other_links_stay);
 	tcase_add_test(tcase, the_last_name_takes_the_indexs_along);
 	tcase_add_test(tcase, sticky_directories_are_respected);
