@@ -99,7 +99,9 @@ static void open_fs(void)
 	flush_result = 0;
 	stage.sync = OVL_SYNC;
 	stage_open();
-	fs->upper.never_waits = false; /* it is as on a disk */
+	/* It is as on a disk without a log. */
+	fs->upper.never_waits = false;
+	fs->batch.way = OVL_BATCH_EACH;
 }
 
 static void open_with_file(void)
