@@ -13,9 +13,17 @@
 /*
  * A connection with much to say has its turn cut off after so many reads, and
  * its replies sent at so many bytes, so that others come in between.
+ *
+ * One read may bring hundreds of calls, for hundreds of megabytes. So the replies
+ * of a turn are bounded too: by their bytes, and each counts as so many more for
+ * the work of making it. That comes to four replies of a megabyte or to 256 short
+ * ones, which take a loop a millisecond or two, and the few system calls more
+ * that a turn costs are nothing beside them.
  */
 #define READS_A_TURN 8
 #define SEND_AT (256u << 10)
+#define REPLIES_A_TURN (4u << 20)
+#define CALL_COUNTS_AS (16u << 10)
 
 static void close_conn(struct orpc_conn *conn);
 
@@ -31,7 +39,7 @@ void orpc_conn_settle_soon(struct orpc_conn *conn)
 
 static bool owes(const struct orpc_conn *conn)
 {
-	return conn->pooled > 0 || conn->output.queued > 0;
+	return conn->pooled > 0 || conn->output.queued > 0 || conn->late;
 }
 
 /* Has it so much under way that it must not bring more? */
@@ -40,7 +48,8 @@ static bool is_stalled(const struct orpc_conn *conn)
 	const struct orpc_config *config = &conn->shard->service->config;
 
 	return conn->choked || conn->at_gate || conn->spare_taken ||
-	       conn->waiting || conn->pooled >= config->max_inflight ||
+	       conn->waiting || conn->late ||
+	       conn->pooled >= config->max_inflight ||
 	       conn->pooled_bytes >= config->max_queued;
 }
 
@@ -67,6 +76,7 @@ void orpc_conn_queue(struct orpc_conn *conn, struct orpc_buf *buf, size_t at,
 	if (conn->output.queued == 0)
 		orpc_conn_is_even(conn);
 	orpc_output_commit(&conn->output, buf, at, len);
+	conn->spent += len + CALL_COUNTS_AS;
 	if (conn->output.queued >= conn->shard->service->config.max_queued)
 		conn->choked = true;
 	orpc_count(&conn->shard->counters.calls);
@@ -230,6 +240,17 @@ static void rest(struct orpc_conn *conn)
 		orpc_conn_ungrant(conn);
 }
 
+/*
+ * It goes on later. That is posted, not deferred: those that are ready now have
+ * their turn before it. And it has one however many they are, as what is posted
+ * runs in each turn of the loop.
+ */
+static void end_turn(struct orpc_conn *conn)
+{
+	conn->late = true;
+	orpc_loop_post(&conn->shard->loop, &conn->next_turn);
+}
+
 /* Take the whole records that are there, as far as it may. */
 static void take_records(struct orpc_conn *conn)
 {
@@ -241,6 +262,10 @@ static void take_records(struct orpc_conn *conn)
 		if (!orpc_input_is_midway(&conn->input)) {
 			conn->backlog = false;
 			rest(conn);
+			return;
+		}
+		if (conn->spent >= REPLIES_A_TURN) {
+			end_turn(conn);
 			return;
 		}
 		if (!orpc_conn_may_answer(conn))
@@ -406,6 +431,8 @@ static void ready(struct orpc_source *source, uint32_t events)
 
 	if (conn->fd < 0)
 		return;
+	if (!conn->late)
+		conn->spent = 0;
 	if (events & EPOLLIN && may_pass(conn))
 		orpc_conn_leave_waiting(conn);
 	if (events & EPOLLIN)
@@ -415,6 +442,22 @@ static void ready(struct orpc_source *source, uint32_t events)
 	if (conn->fd >= 0)
 		settle(conn);
 	orpc_conns_memory_freed(conn->shard);
+}
+
+/* Its turn was over before it was done. */
+static void next_turn(struct orpc_task *task)
+{
+	struct orpc_conn *conn =
+		orpc_container(task, struct orpc_conn, next_turn);
+	struct orpc_shard *shard = conn->shard;
+
+	conn->late = false;
+	conn->spent = 0;
+	if (conn->fd >= 0)
+		orpc_conn_go_on(conn);
+	else
+		orpc_conn_settle_soon(conn);
+	orpc_conns_memory_freed(shard);
 }
 
 /* ---- Beginning and end ---- */
@@ -428,7 +471,7 @@ static void settle_task(struct orpc_task *task)
 	conn->settling = false;
 	if (conn->fd >= 0) {
 		settle(conn);
-	} else if (conn->pooled == 0) {
+	} else if (conn->pooled == 0 && !conn->late) {
 		TAILQ_REMOVE(&shard->conns, conn, in_conns);
 		free(conn);
 	}
@@ -466,6 +509,7 @@ int orpc_conn_new(struct orpc_shard *shard, int fd,
 		return -ENOMEM;
 	conn->source.ready = ready;
 	conn->settle.run = settle_task;
+	conn->next_turn.run = next_turn;
 	conn->shard = shard;
 	conn->fd = fd;
 	conn->interest = EPOLLIN;

@@ -4,8 +4,9 @@
  * A connection belongs to its shard and is touched in its thread only. It is
  * not read from while it owes too much: reply bytes over max_queued (until half
  * of that is sent), max_inflight calls in the pool, or a call that waits for a
- * place there; nor while the shard's memory is short. It closes itself when the peer does, or breaks the rules; its
- * calls that are still in the pool then end unheard.
+ * place there; nor while the shard's memory is short, nor between two of its
+ * turns. It closes itself when the peer does, or breaks the rules; its calls that
+ * are still in the pool then end unheard.
  */
 #ifndef VENEER_RPC_CONN_H
 #define VENEER_RPC_CONN_H

@@ -33,7 +33,10 @@ struct orpc_conn {
 	bool deaf;         /* nothing more is read: EOF, or winding up */
 	bool choked;       /* too many reply bytes are queued */
 	bool backlog;      /* whole records may be left in the input */
-	unsigned pooled;   /* calls in the pool or at its gate, or joined */
+	size_t spent;      /* of its turn, see conn.c */
+	bool late;         /* its turn is over, and it has more to do */
+	struct orpc_task next_turn;
+	unsigned pooled; /* calls in the pool or at its gate, or joined */
 	size_t pooled_bytes;
 	const struct pooled_call *at_gate; /* no reading before it is done */
 	struct orpc_input input;

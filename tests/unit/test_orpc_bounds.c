@@ -175,6 +175,94 @@ START_TEST(two_connections_are_on_two_loops)
 }
 END_TEST
 
+/* ---- Turns ---- */
+
+enum { AT_ONCE = 700, LONG = 100000 };
+
+/* Calls for more than a connection may have answered in one turn. */
+static void ask_for_much(int fd, uint32_t proc)
+{
+	unsigned char *calls = malloc(AT_ONCE * 64);
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < AT_ONCE; i++)
+		n += toy_call_word(calls + n, i, proc, LONG);
+	toy_send(fd, calls, n);
+	free(calls);
+}
+
+static void expect_much(int fd, uint32_t proc)
+{
+	for (uint32_t i = 0; i < AT_ONCE; i++) {
+		if (proc == TOY_NULL)
+			toy_expect_done(fd, i);
+		else
+			toy_expect_blob(fd, i, LONG, (unsigned char)LONG);
+	}
+}
+
+/* The word that is the next reply of a TOY_COUNT. */
+static uint32_t receive_count(int fd)
+{
+	unsigned char reply[64];
+
+	ck_assert_int_eq(toy_receive(fd, reply, sizeof(reply)), 28);
+	return toy_word(reply + 24);
+}
+
+/*
+ * The loop is held up until all have asked, so the order is known. Who has asked
+ * for much has his turn first; then comes who has asked for little.
+ */
+START_TEST(who_asks_for_much_at_once_lets_others_come_in_between)
+{
+	const uint32_t procs[] = { TOY_NULL, TOY_BLOB };
+	int holder, much[2], little;
+
+	/* No bound on memory is to hold them up first. */
+	toy_start(&(struct orpc_config){ .threads = 1,
+	                                 .workers = 1,
+	                                 .max_queued = 128u << 20,
+	                                 .max_bytes = 1u << 30 });
+	holder = toy_pair();
+	much[0] = toy_pair();
+	much[1] = toy_pair();
+	little = toy_pair();
+	toy_ask(holder, 1, TOY_HOLD, 1);
+	wait_begun(1);
+	ask_for_much(much[0], procs[_i]);
+	ask_for_much(much[1], procs[_i]);
+	toy_ask(little, 1, TOY_COUNT, 0);
+	release(1);
+	ck_assert_uint_lt(receive_count(little), AT_ONCE);
+	expect_much(much[0], procs[_i]);
+	expect_much(much[1], procs[_i]);
+	toy_ask(little, 2, TOY_COUNT, 0);
+	ck_assert_uint_eq(receive_count(little), 2 * AT_ONCE);
+	toy_stop();
+}
+END_TEST
+
+/* Its turn is over and the next one has been promised to it when it closes. */
+START_TEST(who_asks_for_much_may_go)
+{
+	int fd;
+
+	toy_start(&(struct orpc_config){ .threads = 1, .workers = 1 });
+	for (int i = 0; i < 50; i++) {
+		fd = toy_pair();
+		ask_for_much(fd, i % 2 ? TOY_NULL : TOY_BLOB);
+		usleep(rand() % 1000);
+		close(fd);
+	}
+	fd = toy_pair();
+	ask_for_much(fd, TOY_NULL);
+	toy_expect_done(fd, 0);
+	orpc_server_stop(toy, 10000);
+	toy_stop();
+}
+END_TEST
+
 /* ---- Memory ---- */
 
 /* Ask until the server reads no more; how often. */
@@ -531,6 +619,10 @@ int main(void)
 	tcase_add_test(tc, a_full_pool_holds_up_slow_calls_alone);
 	tcase_add_test(tc, a_client_may_go_while_its_calls_are_in_the_pool);
 	tcase_add_test(tc, two_connections_are_on_two_loops);
+	tcase_add_loop_test(
+		tc, who_asks_for_much_at_once_lets_others_come_in_between, 0,
+		2);
+	tcase_add_test(tc, who_asks_for_much_may_go);
 	tcase_add_test(tc, a_client_that_reads_nothing_is_not_read_from);
 	tcase_add_test(tc, the_smallest_bounds_still_let_one_call_through);
 	tcase_add_test(tc, idle_connections_hold_no_buffers);

@@ -23,12 +23,19 @@ sem_t toy_begun, toy_release;
 struct orpc_server *toy;
 int toy_log_lines;
 int toy_runs;
+static u_int count;
 
 /* ---- The program ---- */
+
+static void count_one(void)
+{
+	__atomic_add_fetch(&count, 1, __ATOMIC_SEQ_CST);
+}
 
 static enum orpc_status do_null(struct orpc_call *call, void *arg)
 {
 	(void)call, (void)arg;
+	count_one();
 	return ORPC_DONE;
 }
 
@@ -71,6 +78,7 @@ static enum orpc_status do_blob(struct orpc_call *call, void *arg)
 	u_int len;
 
 	(void)arg;
+	count_one();
 	if (!xdr_u_int(&call->args, &len))
 		return ORPC_GARBAGE_ARGS;
 	if (orpc_call_reserve(call, 4 + ((size_t)len + 3) / 4 * 4))
@@ -125,19 +133,30 @@ static enum orpc_status do_who(struct orpc_call *call, void *arg)
 	return ORPC_DONE;
 }
 
-static enum orpc_status do_slow(struct orpc_call *call, void *arg)
+static enum orpc_status do_hold(struct orpc_call *call, void *arg)
 {
 	u_int word;
 
 	(void)arg;
-	if (!call->may_wait)
-		return ORPC_WAIT;
 	sem_post(&toy_begun);
 	sem_wait(&toy_release);
 	/* Only now, so that the arguments must have stayed where they were. */
 	if (!xdr_u_int(&call->args, &word) || !xdr_u_int(&call->results, &word))
 		return ORPC_GARBAGE_ARGS;
 	return ORPC_DONE;
+}
+
+static enum orpc_status do_slow(struct orpc_call *call, void *arg)
+{
+	return call->may_wait ? do_hold(call, arg) : ORPC_WAIT;
+}
+
+static enum orpc_status do_count(struct orpc_call *call, void *arg)
+{
+	u_int n = __atomic_load_n(&count, __ATOMIC_SEQ_CST);
+
+	(void)arg;
+	return xdr_u_int(&call->results, &n) ? ORPC_DONE : ORPC_SYSTEM_ERR;
 }
 
 static enum orpc_status do_once(struct orpc_call *call, void *arg)
@@ -160,6 +179,8 @@ static const struct orpc_proc procs[] = {
 	[TOY_SLOWBLOB] = { "SLOWBLOB", do_slow_blob, ORPC_AGAIN },
 	[TOY_CRAM] = { "CRAM", do_cram, ORPC_AGAIN },
 	[TOY_ONCE] = { "ONCE", do_once, ORPC_ONCE },
+	[TOY_HOLD] = { "HOLD", do_hold, ORPC_AGAIN },
+	[TOY_COUNT] = { "COUNT", do_count, ORPC_AGAIN },
 };
 
 static const struct orpc_version versions[] = { { 3, procs, TOY_PROCS } };

@@ -28,6 +28,8 @@ enum {
 	TOY_SLOWBLOB, /* as TOY_BLOB, in the pool */
 	TOY_CRAM,     /* n -> opaque<> as TOY_BLOB without a reservation */
 	TOY_ONCE,     /* as TOY_SLOW, counted in toy_runs, and once */
+	TOY_HOLD,     /* as TOY_SLOW, in the loop, which stands still */
+	TOY_COUNT,    /* -> how many TOY_NULL and TOY_BLOB have run */
 	TOY_PROCS,
 };
 
