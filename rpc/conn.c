@@ -412,6 +412,7 @@ static void settle(struct orpc_conn *conn)
 	}
 	set_interest(conn);
 	set_idle(conn, !owes(conn) && !conn->waiting);
+	orpc_conn_see_behind(conn);
 }
 
 void orpc_conn_go_on(struct orpc_conn *conn)
@@ -495,6 +496,7 @@ static void close_conn(struct orpc_conn *conn)
 	atomic_fetch_sub(&shard->nconns, 1); /* who sees it close, sees this */
 	close(conn->fd);
 	conn->fd = -1;
+	orpc_conn_see_behind(conn);
 	/* Events of this turn may still name it: freed at the end. */
 	orpc_conn_settle_soon(conn);
 }
@@ -539,7 +541,7 @@ uint64_t orpc_conns_idle_since(const struct orpc_shard *shard)
 {
 	const struct orpc_conn *conn = TAILQ_FIRST(&shard->idle);
 
-	return conn ? conn->idle_since : ORPC_NONE_IDLE;
+	return conn ? conn->idle_since : ORPC_NONE;
 }
 
 void orpc_conns_wind_up(struct orpc_shard *shard)

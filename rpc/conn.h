@@ -26,11 +26,15 @@ int orpc_conn_new(struct orpc_shard *shard, int fd,
 /* Close the connection idle longest. False: none is idle. */
 bool orpc_conns_evict(struct orpc_shard *shard);
 
-/* Close one that has not moved for as long as config.stuck_ms. False: none. */
+/* Close the one that has not moved for longest, if that is config.stuck_ms or more.
+ * False: there is none. */
 bool orpc_conns_evict_stuck(struct orpc_shard *shard);
 
-/* Since when the one idle longest has been idle, or ORPC_NONE_IDLE. */
+/* Since when the one idle longest has been idle, or ORPC_NONE. */
 uint64_t orpc_conns_idle_since(const struct orpc_shard *shard);
+
+/* Since when one has not moved, longest, that could be stuck; or ORPC_NONE. */
+uint64_t orpc_conns_unmoved_since(struct orpc_shard *shard);
 
 /*
  * Memory has been given back, or may have been: those that wait for some go on,

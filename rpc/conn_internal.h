@@ -60,6 +60,9 @@ struct orpc_conn {
 	uint64_t moved_at;    /* when enough bytes had moved, in ms */
 	size_t moved;         /* since then */
 	TAILQ_ENTRY(orpc_conn) in_waiting;
+	bool is_behind;        /* it is its peer's turn: to take, or to go on */
+	uint64_t behind_since; /* moved_at when it was put there */
+	TAILQ_ENTRY(orpc_conn) in_behind;
 
 	/* conn_brief.c */
 	bool brief;          /* the next record is answered in the lane, */
@@ -115,6 +118,9 @@ void orpc_conn_is_even(struct orpc_conn *conn);
 
 /* It waits no longer, as it closes. */
 void orpc_conn_leave_waiting(struct orpc_conn *conn);
+
+/* Count it among those behind, or no longer: at the end of what was done to it. */
+void orpc_conn_see_behind(struct orpc_conn *conn);
 
 /* ---- conn_brief.c ---- */
 

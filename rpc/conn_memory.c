@@ -250,23 +250,67 @@ static bool is_long_ago(const struct orpc_shard *shard, uint64_t then)
 	return shard->loop.now_ms - then >= shard->service->config.stuck_ms;
 }
 
-static bool is_stuck(const struct orpc_conn *conn)
+/* Is it for the peer to go on? */
+static bool is_behind(const struct orpc_conn *conn)
 {
 	bool takes_nothing = conn->output.queued > 0;
 	bool sends_nothing = conn->input.buf && !conn->waiting;
 
-	return conn->fd >= 0 && conn->pooled == 0 &&
-	       (takes_nothing || sends_nothing) &&
-	       is_long_ago(conn->shard, conn->moved_at);
+	return conn->fd >= 0 && conn->pooled == 0 && !conn->late &&
+	       (takes_nothing || sends_nothing);
+}
+
+static bool is_stuck(const struct orpc_conn *conn)
+{
+	return is_behind(conn) && is_long_ago(conn->shard, conn->moved_at);
+}
+
+/* Most owe nothing at the end of a turn and go past this. */
+void orpc_conn_see_behind(struct orpc_conn *conn)
+{
+	struct orpc_shard *shard = conn->shard;
+	const bool behind = is_behind(conn);
+
+	if (behind == conn->is_behind)
+		return;
+	conn->is_behind = behind;
+	conn->behind_since = conn->moved_at;
+	if (behind)
+		TAILQ_INSERT_TAIL(&shard->behind, conn, in_behind);
+	else
+		TAILQ_REMOVE(&shard->behind, conn, in_behind);
+}
+
+/*
+ * The one that has not moved for longest. Those that have moved since they were put
+ * there go to the end once they are at the front, so nobody has to see to his place
+ * each time that he moves.
+ */
+static struct orpc_conn *find_unmoved(struct orpc_shard *shard)
+{
+	struct orpc_conn *conn = TAILQ_FIRST(&shard->behind);
+
+	while (conn && conn->behind_since != conn->moved_at) {
+		conn->behind_since = conn->moved_at;
+		TAILQ_REMOVE(&shard->behind, conn, in_behind);
+		TAILQ_INSERT_TAIL(&shard->behind, conn, in_behind);
+		conn = TAILQ_FIRST(&shard->behind);
+	}
+	return conn;
+}
+
+uint64_t orpc_conns_unmoved_since(struct orpc_shard *shard)
+{
+	const struct orpc_conn *conn = find_unmoved(shard);
+
+	return conn ? conn->moved_at : ORPC_NONE;
 }
 
 bool orpc_conns_evict_stuck(struct orpc_shard *shard)
 {
-	struct orpc_conn *conn = TAILQ_FIRST(&shard->conns);
+	struct orpc_conn *conn = find_unmoved(shard);
 
-	while (conn && !is_stuck(conn))
-		conn = TAILQ_NEXT(conn, in_conns);
-	if (!conn)
+	if (!conn || !is_stuck(conn))
 		return false;
 	orpc_count(&shard->counters.closed_stuck);
 	orpc_conn_give_up(conn, ORPC_LOG_STUCK,

@@ -83,18 +83,23 @@ void orpc_loop_post(struct orpc_loop *loop, struct orpc_task *task)
 		;
 }
 
-static int wait_for_events(struct orpc_loop *loop, struct epoll_event *events)
+uint64_t orpc_loop_clock(void)
 {
 	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static int wait_for_events(struct orpc_loop *loop, struct epoll_event *events)
+{
 	int n;
 
 	atomic_store(&loop->asleep, true);
 	n = epoll_wait(loop->epoll_fd, events, EVENTS_A_TURN,
 	               atomic_load(&loop->posted) ? 0 : loop->patience_ms);
 	atomic_store_explicit(&loop->asleep, false, memory_order_relaxed);
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	loop->now_ms =
-		(uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	loop->now_ms = orpc_loop_clock();
 	return n;
 }
 

@@ -52,6 +52,9 @@ void orpc_loop_release(struct orpc_loop *loop);
 /* Run it in this thread, until orpc_loop_end. */
 void orpc_loop_run(struct orpc_loop *loop);
 
+/* The time now, as now_ms has it: of the clock of all loops, and any thread. */
+uint64_t orpc_loop_clock(void);
+
 /* From any thread: run the task in the loop. Tasks run in the order posted. */
 void orpc_loop_post(struct orpc_loop *loop, struct orpc_task *task);
 

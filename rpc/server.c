@@ -129,6 +129,39 @@ static struct orpc_shard *longest_idle(struct orpc_server *server)
 	return best;
 }
 
+/*
+ * The shard that has the connection stuck longest, or NULL. That one is spoken for
+ * then, until the shard has had its turn: it may have no other.
+ */
+static struct orpc_shard *longest_stuck(struct orpc_server *server)
+{
+	const uint64_t now = orpc_loop_clock();
+	const unsigned stuck_ms = server->service.config.stuck_ms;
+	struct orpc_shard *best = NULL;
+	uint64_t since = ORPC_NONE;
+
+	for (unsigned i = 0; i < server->nshards; i++) {
+		struct orpc_shard *shard = &server->shards[i];
+		uint64_t its = atomic_load(&shard->unmoved_since);
+
+		if (its < since && its + stuck_ms <= now) {
+			since = its;
+			best = shard;
+		}
+	}
+	if (best)
+		atomic_store(&best->unmoved_since, ORPC_NONE);
+	return best;
+}
+
+/* The shard that one of the connections is to be closed in for another. */
+static struct orpc_shard *where_to_make_room(struct orpc_server *server)
+{
+	struct orpc_shard *stuck = longest_stuck(server);
+
+	return stuck ? stuck : longest_idle(server);
+}
+
 static unsigned count_connections(struct orpc_server *server)
 {
 	unsigned n = 0;
@@ -139,14 +172,14 @@ static unsigned count_connections(struct orpc_server *server)
 }
 
 /*
- * At the bound the newcomer goes where the one idle longest is: that shard puts
- * it in its place by itself.
+ * At the bound the newcomer goes where one is stuck, or where the one idle longest
+ * is: that shard puts it in its place by itself.
  */
 static void hand_out(struct orpc_server *server, int fd,
                      const struct sockaddr_storage *peer)
 {
 	if (count_connections(server) >= server->service.config.max_connections)
-		orpc_shard_hand(longest_idle(server), fd, peer, true);
+		orpc_shard_hand(where_to_make_room(server), fd, peer, true);
 	else
 		orpc_shard_hand(least_busy(server), fd, peer, false);
 }
@@ -166,7 +199,7 @@ static void on_shortage(void *arg, int err)
 
 	orpc_log_seldom(&server->service.log, ORPC_LOG_ACCEPT,
 	                "no new connection can be taken: %s", strerror(err));
-	orpc_shard_hand(longest_idle(server), -1, NULL, true);
+	orpc_shard_hand(where_to_make_room(server), -1, NULL, true);
 }
 
 int orpc_server_adopt(struct orpc_server *server, int fd)

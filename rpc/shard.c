@@ -32,6 +32,9 @@ static void turned(struct orpc_loop *loop)
 
 	atomic_store_explicit(&shard->idle_since, orpc_conns_idle_since(shard),
 	                      memory_order_relaxed);
+	atomic_store_explicit(&shard->unmoved_since,
+	                      orpc_conns_unmoved_since(shard),
+	                      memory_order_relaxed);
 	orpc_conns_look_after(shard);
 	if (shard->winding_up && TAILQ_EMPTY(&shard->conns) &&
 	    shard->gate.inside == 0 && shard->joined == 0)
@@ -84,9 +87,11 @@ int orpc_shard_init(struct orpc_shard *shard, struct orpc_service *service)
 	TAILQ_INIT(&shard->conns);
 	TAILQ_INIT(&shard->idle);
 	TAILQ_INIT(&shard->waiting);
+	TAILQ_INIT(&shard->behind);
 	SLIST_INIT(&shard->udps);
 	atomic_init(&shard->nconns, 0);
-	atomic_init(&shard->idle_since, ORPC_NONE_IDLE);
+	atomic_init(&shard->idle_since, ORPC_NONE);
+	atomic_init(&shard->unmoved_since, ORPC_NONE);
 	orpc_bufs_init(&shard->bufs, record > reply ? record : reply);
 	err = orpc_loop_init(&shard->loop, turned);
 	if (err)
@@ -127,16 +132,20 @@ void orpc_shard_join(struct orpc_shard *shard)
 	pthread_join(shard->thread, NULL);
 }
 
-/* Let the connection idle longest give way to this one, or one that is stuck. */
+/*
+ * Let one that is stuck give way, or the one idle longest. In this order: who does
+ * his part is idle in between, and would lose his place again and again to others
+ * like him, while the stuck ones keep theirs.
+ */
 static bool make_room(struct orpc_shard *shard)
 {
 	const char *what = "none is idle, so a new one is closed";
 	bool made = true;
 
-	if (orpc_conns_evict(shard))
-		what = "the one idle longest gives way";
-	else if (orpc_conns_evict_stuck(shard))
+	if (orpc_conns_evict_stuck(shard))
 		what = "one that takes no replies gives way";
+	else if (orpc_conns_evict(shard))
+		what = "the one idle longest gives way";
 	else
 		made = false;
 	orpc_log_seldom(&shard->service->log, ORPC_LOG_FULL,
@@ -163,7 +172,7 @@ static void arrive(struct orpc_task *task)
 
 	if (newcomer->fd >= 0)
 		welcome(newcomer->shard, newcomer);
-	else
+	else if (!orpc_conns_evict_stuck(newcomer->shard))
 		orpc_conns_evict(newcomer->shard);
 	free(newcomer);
 }

@@ -54,6 +54,8 @@ struct orpc_shard {
 	struct orpc_counters counters;
 	TAILQ_HEAD(, orpc_conn) conns;
 	TAILQ_HEAD(, orpc_conn) idle; /* owed nothing; idle longest first */
+	/* Those that may be stuck; unmoved longest first (conn_memory.c). */
+	TAILQ_HEAD(orpc_behind, orpc_conn) behind;
 	/* For memory, longest first; and what is done about it. */
 	TAILQ_HEAD(orpc_waiting, orpc_conn) waiting;
 	struct orpc_task serve_waiting, relieve;
@@ -68,12 +70,13 @@ struct orpc_shard {
 	bool winding_up;
 	struct orpc_task wind_up, cut;
 	pthread_t thread;
-	atomic_uint nconns;          /* open, or on their way here */
-	_Atomic uint64_t idle_since; /* of the first idle one, in ms */
+	atomic_uint nconns;             /* open, or on their way here */
+	_Atomic uint64_t idle_since;    /* of the first idle one, in ms */
+	_Atomic uint64_t unmoved_since; /* of the first of those behind */
 };
 
-/* orpc_shard.idle_since where none is idle */
-#define ORPC_NONE_IDLE UINT64_MAX
+/* Since when, where there is none */
+#define ORPC_NONE UINT64_MAX
 
 int orpc_shard_init(struct orpc_shard *shard, struct orpc_service *service);
 void orpc_shard_release(struct orpc_shard *shard);
@@ -84,9 +87,9 @@ int orpc_shard_start(struct orpc_shard *shard, unsigned number,
 
 /*
  * From any thread: take over a connection, which counts in nconns from now on.
- * With make_room the one idle longest gives way to it, or one that is stuck; if
- * there is neither, the newcomer is closed. With fd -1 nobody comes; the one idle
- * longest goes.
+ * With make_room one that is stuck gives way to it, or the one idle longest; if
+ * there is neither, the newcomer is closed. With fd -1 nobody comes, and one goes
+ * all the same.
  */
 void orpc_shard_hand(struct orpc_shard *shard, int fd,
                      const struct sockaddr_storage *peer, bool make_room);

@@ -444,6 +444,66 @@ START_TEST(where_none_is_idle_one_that_is_stuck_gives_way)
 }
 END_TEST
 
+/* One call, on the connection that it had, or else another. How many it has lost. */
+static int call_again(int *fd)
+{
+	unsigned char reply[64], call[64];
+	size_t len = toy_call_word(call, 1, TOY_BLOB, 1);
+	int lost = 0;
+
+	while (*fd < 0 || send(*fd, call, len, MSG_NOSIGNAL) < 0 ||
+	       toy_receive(*fd, reply, sizeof(reply)) < 0) {
+		lost += *fd >= 0;
+		ck_assert_int_lt(lost, 100);
+		*fd = toy_pair();
+	}
+	return lost;
+}
+
+/* Nor has he a right to outlast who is idle between calls, on whatever loop. */
+START_TEST(who_is_stuck_gives_way_before_who_is_idle)
+{
+	int clients[2] = { -1, -1 }, lost = 0;
+
+	toy_start(&(struct orpc_config){ .threads = 1 + (unsigned)_i,
+	                                 .workers = 2,
+	                                 .max_connections = 4,
+	                                 .stuck_ms = 100 });
+	for (int i = 0; i < 4; i++)
+		toy_ask(toy_pair(), 1, TOY_BLOB, 1000000);
+	usleep(500000);
+	for (int i = 0; i < 10; i++) {
+		lost += call_again(&clients[i % 2]);
+		usleep(50000);
+	}
+	ck_assert_int_eq(lost, 0);
+	ck_assert_uint_eq(toy_stats().closed_stuck, 2);
+	ck_assert_uint_eq(toy_stats().closed_idle, 0);
+	toy_stop();
+}
+END_TEST
+
+/* Where all that are left on one loop are stuck, and all that are idle elsewhere. */
+START_TEST(who_is_stuck_on_another_loop_gives_way_first)
+{
+	int idle, other;
+
+	toy_start(&(struct orpc_config){ .threads = 2,
+	                                 .workers = 2,
+	                                 .max_connections = 2,
+	                                 .stuck_ms = 100 });
+	idle = toy_pair();
+	touch(idle);
+	toy_ask(toy_pair(), 1, TOY_BLOB, 1000000);
+	usleep(500000);
+	other = toy_pair();
+	touch(other);
+	touch(idle);
+	ck_assert_uint_eq(toy_stats().closed_stuck, 1);
+	toy_stop();
+}
+END_TEST
+
 START_TEST(a_flood_of_connections_stays_within_the_bound)
 {
 	int fds[200];
@@ -629,6 +689,9 @@ int main(void)
 	tcase_add_test(tc, the_connection_idle_longest_gives_way);
 	tcase_add_test(tc, where_none_is_idle_the_newcomer_is_closed);
 	tcase_add_test(tc, where_none_is_idle_one_that_is_stuck_gives_way);
+	tcase_add_loop_test(tc, who_is_stuck_gives_way_before_who_is_idle, 0,
+	                    2);
+	tcase_add_test(tc, who_is_stuck_on_another_loop_gives_way_first);
 	tcase_add_test(tc, a_flood_of_connections_stays_within_the_bound);
 	tcase_add_test(tc, without_descriptors_nothing_spins);
 	tcase_add_test(tc, stopping_finishes_the_calls_in_flight);
