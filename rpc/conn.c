@@ -352,6 +352,20 @@ static bool may_pass(const struct orpc_conn *conn)
 	       !orpc_input_is_midway(&conn->input);
 }
 
+/*
+ * Something has come to one that waits. Unless that is a brief call it keeps its
+ * place, and the time that it has waited: else each byte would put it at the end of
+ * those that wait, and those before it that are stuck would have their time again.
+ */
+static void pass(struct orpc_conn *conn)
+{
+	if (orpc_conn_read_brief(conn) != ORPC_BRIEF_READ)
+		return;
+	orpc_conn_leave_waiting(conn);
+	if (read_some(conn) && conn->fd >= 0)
+		read_calls(conn);
+}
+
 static void set_interest(struct orpc_conn *conn)
 {
 	uint32_t interest = 0;
@@ -434,12 +448,12 @@ static void ready(struct orpc_source *source, uint32_t events)
 		return;
 	if (!conn->late)
 		conn->spent = 0;
-	if (events & EPOLLIN && may_pass(conn))
-		orpc_conn_leave_waiting(conn);
-	if (events & EPOLLIN)
+	if (events & EPOLLIN && !may_pass(conn))
 		read_calls(conn);
 	else if (events & (EPOLLERR | EPOLLHUP))
 		close_conn(conn);
+	else if (events & EPOLLIN)
+		pass(conn);
 	if (conn->fd >= 0)
 		settle(conn);
 	orpc_conns_memory_freed(conn->shard);

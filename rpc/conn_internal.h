@@ -116,7 +116,7 @@ void orpc_conn_ungrant(struct orpc_conn *conn);
 void orpc_conn_moved(struct orpc_conn *conn, size_t n);
 void orpc_conn_is_even(struct orpc_conn *conn);
 
-/* It waits no longer, as it closes. */
+/* It waits no longer: it goes on, or closes. */
 void orpc_conn_leave_waiting(struct orpc_conn *conn);
 
 /* Count it among those behind, or no longer: at the end of what was done to it. */

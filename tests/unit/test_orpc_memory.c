@@ -209,6 +209,46 @@ START_TEST(small_replies_that_are_not_read_are_no_others_loss)
 }
 END_TEST
 
+/* Is there something to read within so long a time? */
+static bool is_readable(int fd, int ms)
+{
+	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
+
+	return poll(&pollfd, 1, ms) > 0;
+}
+
+/* Bytes that come to one that waits do not begin its time anew. */
+START_TEST(who_goes_on_sending_does_not_wait_longer)
+{
+	const uint32_t size = 20000;
+	unsigned char *args = calloc(1, size + 4), *call = malloc(size + 100);
+	int fd, more = 0;
+	size_t len;
+
+	toy_put(args, size);
+	len = toy_call(call, 1, TOY_ECHO, args, size + 4);
+	start(1, 300);
+	/* Records are begun and left until this one waits, and no other does. */
+	for (;;) {
+		fd = toy_pair();
+		toy_send(fd, call, len);
+		if (!is_readable(fd, 50))
+			break;
+		close(fd);
+		send_some(toy_pair(), record, LARGE / 2);
+	}
+	for (; !is_readable(fd, 100); more++) {
+		ck_assert_int_lt(more, 20);
+		toy_send(fd, call, toy_call(call, 2, TOY_NULL, NULL, 0));
+	}
+	toy_expect_blob(fd, 1, size, 0);
+	while (more-- > 0)
+		toy_expect_done(fd, 2);
+	free(args);
+	free(call);
+}
+END_TEST
+
 /* ---- short calls -------------------------------------------------------------- */
 
 /* Nobody is closed for standing still, in a time that matters here. */
@@ -423,6 +463,7 @@ int main(void)
 	tcase_add_loop_test(tc, replies_that_are_not_read_are_no_others_loss, 0,
 	                    2);
 	tcase_add_test(tc, small_replies_that_are_not_read_are_no_others_loss);
+	tcase_add_test(tc, who_goes_on_sending_does_not_wait_longer);
 	tcase_add_loop_test(tc, short_calls_pass_records_begun_and_left, 0,
 	                    sizeof(parts) / sizeof(parts[0]));
 	tcase_add_loop_test(tc, short_calls_pass_long_replies_that_are_not_read,
