@@ -19,6 +19,7 @@
 #include "overlay/find.h"
 #include "overlay/flush.h"
 #include "overlay/may.h"
+#include "overlay/metacopy.h"
 #include "overlay/override.h"
 #include "overlay/refresh.h"
 
@@ -220,8 +221,12 @@ static int set_other(struct ovl *fs, struct ovl_node *node, int fd,
 	int err;
 
 	err = ovl_node_before_change(node, fd, &begun, change);
+	/* Before, and after: its data may begin to come in between, or end. */
+	ovl_metacopy_set_times(node, set);
 	if (!err)
 		err = set_all(fs, fd, set);
+	if (!err)
+		ovl_metacopy_set_times(node, set);
 	ovl_node_after_change(node, fd, begun, change);
 	return err;
 }

@@ -8,6 +8,7 @@
 #include <linux/xattr.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "overlay/copydata.h"
@@ -53,38 +54,124 @@ static void take_back(int fd, uint64_t size)
 		return;
 }
 
-/* What tells of the metacopy goes last: a crash before leaves it one. */
-static int fill(struct ovl_copying *copying, struct ovl_node *node, int from,
-                int to, uint64_t size)
+/* ---- times ------------------------------------------------------------------ */
+
+static void set_filling(struct ovl_node *node, struct ovl_filling *filling)
+{
+	ovl_node_lock(node);
+	atomic_load(&node->more)->filling = filling;
+	ovl_node_unlock(node);
+}
+
+static void take_time(struct timespec *time, enum ovl_settime how,
+                      const struct timespec *given)
+{
+	if (how == OVL_TIME_GIVEN)
+		*time = *given;
+	else if (how == OVL_TIME_NOW)
+		clock_gettime(CLOCK_REALTIME_COARSE, time);
+}
+
+void ovl_metacopy_set_times(struct ovl_node *node,
+                            const struct ovl_setattr *set)
+{
+	struct ovl_more *more = atomic_load(&node->more);
+	struct ovl_filling *filling;
+
+	if (set->set_atime == OVL_TIME_KEEP && set->set_mtime == OVL_TIME_KEEP)
+		return;
+	ovl_node_lock(node);
+	filling = more->filling;
+	if (filling) {
+		take_time(&filling->times[0], set->set_atime, &set->atime);
+		take_time(&filling->times[1], set->set_mtime, &set->mtime);
+		filling->is_set = true;
+	}
+	ovl_node_unlock(node);
+}
+
+/*
+ * Put the times on disk, and once more where somebody has set them meanwhile: what
+ * he has put there himself may be gone again. `last`: nothing else changes them.
+ */
+static int put_times(struct ovl_node *node, struct ovl_filling *filling, int fd,
+                     bool last)
+{
+	struct timespec times[2];
+	bool again;
+	int err;
+
+	do {
+		ovl_node_lock(node);
+		times[0] = filling->times[0];
+		times[1] = filling->times[1];
+		filling->is_set = false;
+		ovl_node_unlock(node);
+		err = futimens(fd, times) ? -errno : 0;
+		ovl_node_lock(node);
+		again = filling->is_set && !err;
+		if (last && !again)
+			atomic_load(&node->more)->filling = NULL;
+		ovl_node_unlock(node);
+	} while (again);
+	return err;
+}
+
+/* ---- data ---------------------------------------------------------------------- */
+
+/* All of it, or what is left of the file when it is cut to `size`. */
+static int copy_data(struct ovl_copying *copying, int from, int to,
+                     uint64_t size, uint64_t whole)
 {
 	struct ovl_copy_watch watch = {
 		.step = ovl_copying_step,
 		.arg = copying,
 	};
+	/* A crash may have left it cut: what it lost then stays lost. */
+	int err = ovl_copy_data(from, to, size < whole ? size : whole, &watch);
+
+	atomic_fetch_add(&copying->fs->copied_bytes, watch.copied);
+	if (!err && size < whole && ftruncate(to, size))
+		err = -errno;
+	return err;
+}
+
+/* That it is cut shows already; or it is not cut, after all. */
+static void set_mtime(struct ovl_node *node, struct ovl_filling *filling,
+                      const struct timespec *mtime)
+{
+	ovl_node_lock(node);
+	if (mtime)
+		filling->times[1] = *mtime;
+	else
+		clock_gettime(CLOCK_REALTIME_COARSE, &filling->times[1]);
+	ovl_node_unlock(node);
+}
+
+/* What tells of the metacopy goes last: a crash before leaves it one. */
+static int fill(struct ovl_copying *copying, struct ovl_node *node, int from,
+                int to, uint64_t size)
+{
 	struct ovl *fs = copying->fs;
+	struct ovl_filling filling = { 0 };
 	struct capabilities kept;
 	struct ovl_attr attr;
-	struct timespec times[2];
 	int err;
 
 	err = ovl_node_reread(node, false, &attr);
 	if (err)
 		return err;
+	filling.times[0] = attr.atime;
+	filling.times[1] = attr.mtime;
+	set_filling(node, &filling);
 	keep_capabilities(to, &kept);
-	/* A crash may have left it cut: what it lost then stays lost. */
-	err = ovl_copy_data(from, to, size < attr.size ? size : attr.size,
-	                    &watch);
-	atomic_fetch_add(&fs->copied_bytes, watch.copied);
-	if (!err && size < attr.size && ftruncate(to, size))
-		err = -errno;
+	err = copy_data(copying, from, to, size, attr.size);
+	if (!err && size < attr.size)
+		set_mtime(node, &filling, NULL);
 	if (!err)
 		err = put_back_capabilities(to, &kept);
-	times[0] = attr.atime;
-	times[1] = attr.mtime;
-	if (size < attr.size)
-		times[1].tv_nsec = UTIME_NOW; /* it shows already */
-	if (futimens(to, times) && !err)
-		err = -errno;
+	if (!err)
+		err = put_times(node, &filling, to, false);
 	if (!err)
 		err = ovl_flush_data(fs, to);
 	if (!err)
@@ -92,9 +179,10 @@ static int fill(struct ovl_copying *copying, struct ovl_node *node, int from,
 	if (err) {
 		take_back(to, attr.size);
 		put_back_capabilities(to, &kept);
-		times[1] = attr.mtime;
-		futimens(to, times);
+		if (size < attr.size)
+			set_mtime(node, &filling, &attr.mtime);
 	}
+	put_times(node, &filling, to, true);
 	return err;
 }
 

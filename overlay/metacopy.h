@@ -20,6 +20,13 @@ int ovl_metacopy_complete(struct ovl_node *node, uint64_t size,
                           struct ovl_copying *copying);
 
 /*
+ * The times of the node are about to be set, of which only those in `set` count. Where
+ * its data come at this moment, they are to be those when all is there.
+ */
+void ovl_metacopy_set_times(struct ovl_node *node,
+                            const struct ovl_setattr *set);
+
+/*
  * A name of the node is about to be another: where it is a metacopy, say in it by
  * what path its data is found below. 0, -EXDEV (the path is too long), -errno.
  */

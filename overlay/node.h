@@ -97,6 +97,15 @@ struct ovl_dir {
 };
 
 /*
+ * The times of a metacopy while its data come, which changes those on disk: as they
+ * were, or as somebody has set them since.
+ */
+struct ovl_filling {
+	struct timespec times[2]; /* atime, mtime */
+	bool is_set;              /* since they were put on disk last */
+};
+
+/*
  * What the nodes of an upper layer have besides, and few of a stack's: a device, a
  * file with an ACL, with data elsewhere, or with another name than it came with.
  */
@@ -117,7 +126,8 @@ struct ovl_more {
 	/* Guarded by ovl_node_lock. */
 	uint32_t rdev_major, rdev_minor;
 	char *name; /* that it is known by now; NULL: by the node's own */
-	struct ovl_acl *access_acl; /* held; NULL: none */
+	struct ovl_acl *access_acl;  /* held; NULL: none */
+	struct ovl_filling *filling; /* NULL: its data do not come just now */
 };
 
 /* There may be millions: what not all of them need is elsewhere. */

@@ -23,6 +23,7 @@
 void ovl_node_adopt(struct ovl_node *node, const struct ovl_real *real,
                     uint64_t begun)
 {
+	struct ovl_more *more = atomic_load(&node->more);
 	struct ovl_attr attr;
 
 	if (begun < node->checked)
@@ -36,7 +37,11 @@ void ovl_node_adopt(struct ovl_node *node, const struct ovl_real *real,
 			attr.ctime = node->tree->restacked;
 	}
 	if (!ovl_node_has_data(node))
-		attr.used = atomic_load(&node->more)->data_used;
+		attr.used = more->data_used;
+	if (more && more->filling) {
+		attr.atime = more->filling->times[0];
+		attr.mtime = more->filling->times[1];
+	}
 	ovl_node_set_attr(node, &attr);
 	node->checked = begun;
 }

@@ -10,6 +10,7 @@
 #include <sys/xattr.h>
 
 #include "overlay/fs.h"
+#include "overlay/refresh.h"
 #include "tests/lib/suite.h"
 
 #include "stage.h"
@@ -469,6 +470,66 @@ START_TEST(capabilities_are_kept_while_the_data_come)
 }
 END_TEST
 
+/* While the data come, once: what a client does, and whether they come. */
+static void (*meanwhile)(void);
+static int copy_errno;
+
+ssize_t __real_copy_file_range(int from, off_t *from_at, int to, off_t *to_at,
+                               size_t count, unsigned flags);
+ssize_t __wrap_copy_file_range(int from, off_t *from_at, int to, off_t *to_at,
+                               size_t count, unsigned flags);
+
+ssize_t __wrap_copy_file_range(int from, off_t *from_at, int to, off_t *to_at,
+                               size_t count, unsigned flags)
+{
+	ssize_t n =
+		__real_copy_file_range(from, from_at, to, to_at, count, flags);
+
+	if (!meanwhile)
+		return n;
+	meanwhile();
+	meanwhile = NULL;
+	errno = copy_errno;
+	return copy_errno ? -1 : n;
+}
+
+static void set_times(void)
+{
+	static const struct ovl_setattr set = { .set_mtime = OVL_TIME_GIVEN,
+		                                .mtime = { 2000, 2 } };
+	struct ovl_node *node = get("file");
+
+	struct ovl_attr attr;
+
+	/* For clients it has not been written to. */
+	ck_assert_int_eq(ovl_node_attr(node, OVL_CACHE_NEVER, true, &attr), 0);
+	ck_assert_int_eq(attr.mtime.tv_sec, 1000);
+	ck_assert_int_eq(ovl_setattr(fs, &root, node, &set, NULL, NULL), 0);
+	ck_assert_int_eq(attr_of("file").mtime.tv_sec, 2000);
+	ovl_node_unref(node);
+}
+
+START_TEST(times_that_are_set_while_the_data_come_stay)
+{
+	static const struct timespec old[2] = { { 1000, 0 }, { 1000, 0 } };
+
+	make_file_of("low/file", 1 << 20);
+	ck_assert_int_eq(utimensat(tree, "low/file", old, 0), 0);
+	stage.redirect_dir = OVL_REDIRECT_NOFOLLOW;
+	stage_open();
+	ck_assert_int_eq(set_mode("file", 0700), 0);
+	copy_errno = _i ? ENOSPC : 0;
+	meanwhile = set_times;
+	ck_assert_int_eq(rename_name("", "file", "", "name"), -copy_errno);
+	ck_assert_ptr_null(meanwhile);
+	ck_assert_int_eq(attr_of(_i ? "file" : "name").mtime.tv_sec, 2000);
+	ck_assert_int_eq(stat_of(_i ? "up/file" : "up/name").st_mtim.tv_nsec,
+	                 2);
+	ck_assert_int_eq(stat_of(_i ? "up/file" : "up/name").st_atim.tv_sec,
+	                 1000);
+}
+END_TEST
+
 /* ---- followed --------------------------------------------------------------- */
 
 START_TEST(metacopies_lead_through_the_layers)
@@ -588,6 +649,8 @@ int main(void)
 	tcase_add_test(tcase, what_cannot_be_completed_stays_a_metacopy);
 	tcase_add_test(tcase, it_is_completed_once_by_whichever_node);
 	tcase_add_test(tcase, capabilities_are_kept_while_the_data_come);
+	tcase_add_loop_test(tcase, times_that_are_set_while_the_data_come_stay,
+	                    0, 2);
 	tcase_add_test(tcase, metacopies_lead_through_the_layers);
 	tcase_add_test(tcase, data_may_be_in_a_layer_of_data_alone);
 	tcase_add_test(tcase, a_metacopy_without_data_is_an_error_of_that_file);
