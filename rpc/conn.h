@@ -52,6 +52,13 @@ size_t orpc_least_bytes(const struct orpc_bufs *bufs);
 /* What nobody but brief calls may take now (conn_brief.c). */
 size_t orpc_lane_left(const struct orpc_shard *shard);
 
+/*
+ * May a datagram be taken? It is a brief call; while connections wait it goes by the
+ * lane only. `*lane` is what is to be added to shard->lane_used while it is in the
+ * pool.
+ */
+bool orpc_datagram_fits(const struct orpc_shard *shard, size_t *lane);
+
 /* Close connections, where brief calls wait and that makes room for them. */
 void orpc_conns_clear_lane(struct orpc_shard *shard);
 

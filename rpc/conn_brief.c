@@ -19,6 +19,8 @@
  * up the lane, those are closed that have not moved for longest, after a tenth of a
  * second instead of the two of conn_memory.c: by then a client moves that takes what
  * it has asked for, or comes after those that never will.
+ *
+ * A datagram is brief as well: neither it nor its reply is longer than 64 KiB.
  */
 #define LONGEST_RECORD (16u << 10)
 #define LEAST_UNMOVED_MS 100
@@ -40,6 +42,20 @@ static bool has_room(const struct orpc_shard *shard)
 {
 	return orpc_lane_left(shard) >= need(shard) &&
 	       orpc_bufs_fit(&shard->bufs, need(shard));
+}
+
+bool orpc_datagram_fits(const struct orpc_shard *shard, size_t *lane)
+{
+	const size_t bytes = need(shard);
+
+	if (TAILQ_EMPTY(&shard->waiting) &&
+	    orpc_bufs_fit(&shard->bufs, bytes + orpc_lane_left(shard)))
+		*lane = 0;
+	else if (has_room(shard))
+		*lane = bytes;
+	else
+		return false;
+	return true;
 }
 
 static bool is_taking_replies(const struct orpc_conn *conn)

@@ -318,18 +318,39 @@ bool orpc_conns_evict_stuck(struct orpc_shard *shard)
 	return true;
 }
 
+/* There is room again: who sends a datagram again is served. */
+static void forget_dropped(struct orpc_shard *shard)
+{
+	size_t lane;
+
+	if (shard->dropped_since != ORPC_NONE &&
+	    orpc_datagram_fits(shard, &lane))
+		shard->dropped_since = ORPC_NONE;
+}
+
+/* Has a connection waited for long, or have datagrams been dropped for so long? */
+static bool is_overdue(const struct orpc_shard *shard)
+{
+	const struct orpc_conn *first = TAILQ_FIRST(&shard->waiting);
+
+	return (first && is_long_ago(shard, first->waits_since)) ||
+	       (shard->dropped_since != ORPC_NONE &&
+	        is_long_ago(shard, shard->dropped_since));
+}
+
 static void relieve(struct orpc_task *task)
 {
 	struct orpc_shard *shard =
 		orpc_container(task, struct orpc_shard, relieve);
-	struct orpc_conn *first, *conn;
+	struct orpc_conn *conn;
 
 	shard->relieving = false;
 	orpc_conns_clear_lane(shard);
-	first = TAILQ_FIRST(&shard->waiting);
 	conn = TAILQ_FIRST(&shard->conns);
-	if (!first || !is_long_ago(shard, first->waits_since))
+	if (!is_overdue(shard))
 		return;
+	/* Whoever sends datagrams no more does not want any. */
+	shard->dropped_since = ORPC_NONE;
 	/* All of them, since those that wait will want as much. */
 	for (; conn; conn = TAILQ_NEXT(conn, in_conns)) {
 		if (!is_stuck(conn))
@@ -348,8 +369,11 @@ void orpc_conns_look_after(struct orpc_shard *shard)
 		shard->lane_waiting > 0
 			? LANE_CHECK_MS
 			: shard->service->config.stuck_ms / CHECKS + 1;
-	const bool wait = !TAILQ_EMPTY(&shard->waiting);
+	bool wait;
 
+	forget_dropped(shard);
+	wait = !TAILQ_EMPTY(&shard->waiting) ||
+	       shard->dropped_since != ORPC_NONE;
 	shard->loop.patience_ms = wait ? (int)every : -1;
 	if (!wait || shard->relieving ||
 	    shard->loop.now_ms - shard->relieved_at < every)

@@ -82,6 +82,7 @@ int orpc_shard_init(struct orpc_shard *shard, struct orpc_service *service)
 
 	memset(shard, 0, sizeof(*shard));
 	shard->service = service;
+	shard->dropped_since = ORPC_NONE;
 	shard->wind_up.run = wind_up;
 	shard->cut.run = cut;
 	TAILQ_INIT(&shard->conns);

@@ -45,6 +45,9 @@ struct orpc_counters {
 
 #define ORPC_CACHE_LINE 64
 
+/* Since when, where there is none */
+#define ORPC_NONE UINT64_MAX
+
 struct orpc_shard {
 	/* On cache lines of its own: what a shard writes, no other reads. */
 	_Alignas(ORPC_CACHE_LINE) struct orpc_loop loop;
@@ -61,6 +64,7 @@ struct orpc_shard {
 	struct orpc_task serve_waiting, relieve;
 	bool serving, relieving;
 	uint64_t relieved_at;
+	uint64_t dropped_since; /* datagrams, for want of it; or ORPC_NONE */
 	/* Of bufs.max, for brief calls: in all, those of calls in the pool; and
 	 * who waits for it (conn_brief.c). */
 	size_t lane, lane_used;
@@ -74,9 +78,6 @@ struct orpc_shard {
 	_Atomic uint64_t idle_since;    /* of the first idle one, in ms */
 	_Atomic uint64_t unmoved_since; /* of the first of those behind */
 };
-
-/* Since when, where there is none */
-#define ORPC_NONE UINT64_MAX
 
 int orpc_shard_init(struct orpc_shard *shard, struct orpc_service *service);
 void orpc_shard_release(struct orpc_shard *shard);

@@ -43,6 +43,7 @@ struct pooled_datagram {
 	struct orpc_udp *udp;
 	struct orpc_buf *in;
 	size_t promised; /* for its reply */
+	size_t lane;     /* bytes of the lane that it is in */
 	struct ends ends;
 };
 
@@ -141,6 +142,7 @@ static void call_done(struct orpc_task *task)
 
 	orpc_gate_leave(&shard->gate);
 	orpc_bufs_release_promise(&shard->bufs, pooled->promised);
+	shard->lane_used -= pooled->lane;
 	reply(pooled->udp, &pooled->ends, &pooled->request);
 	orpc_bufs_put(&shard->bufs, pooled->request.out);
 	orpc_bufs_put(&shard->bufs, pooled->in);
@@ -163,17 +165,23 @@ static void call_in_pool(struct orpc_task *task)
  * buffer goes with it.
  */
 static bool pool_call(struct orpc_udp *udp, struct orpc_request *request,
-                      struct orpc_buf *in, const struct ends *ends)
+                      struct orpc_buf *in, size_t lane, const struct ends *ends)
 {
 	struct orpc_shard *shard = udp->shard;
 	struct pooled_datagram *pooled;
+	size_t largest;
 
 	if (orpc_gate_full(&shard->gate))
 		return false;
 	pooled = malloc(sizeof(*pooled));
 	if (!pooled)
 		return false;
-	pooled->promised = orpc_bufs_largest(&shard->bufs);
+	/* It may still grow so far. */
+	largest = orpc_bufs_size(&shard->bufs, request->call.max_results +
+	                                               ORPC_REPLY_OVERHEAD);
+	pooled->promised = request->out->cap < largest ? largest : 0;
+	pooled->lane = lane;
+	shard->lane_used += lane;
 	orpc_bufs_promise(&shard->bufs, pooled->promised);
 	pooled->request = *request;
 	pooled->task.run = call_in_pool;
@@ -231,7 +239,7 @@ static bool join(struct orpc_udp *udp, struct orpc_replay *replay,
 }
 
 static void take_datagram(struct orpc_udp *udp, struct orpc_buf *in, size_t len,
-                          struct ends *ends)
+                          size_t lane, struct ends *ends)
 {
 	struct orpc_shard *shard = udp->shard;
 	struct orpc_request request;
@@ -254,7 +262,7 @@ static void take_datagram(struct orpc_udp *udp, struct orpc_buf *in, size_t len,
 			dropped = false;
 			break;
 		case ORPC_PENDING:
-			dropped = !pool_call(udp, &request, in, ends);
+			dropped = !pool_call(udp, &request, in, lane, ends);
 			if (dropped)
 				orpc_request_abandon(&request);
 			break;
@@ -271,6 +279,19 @@ static void take_datagram(struct orpc_udp *udp, struct orpc_buf *in, size_t len,
 		orpc_count(&shard->counters.dropped);
 }
 
+/* There is no memory for the next one, if there is one. */
+static bool drop(struct orpc_udp *udp)
+{
+	struct orpc_shard *shard = udp->shard;
+
+	if (recv(udp->fd, NULL, 0, MSG_DONTWAIT) < 0)
+		return false;
+	orpc_count(&shard->counters.dropped);
+	if (shard->dropped_since == ORPC_NONE)
+		shard->dropped_since = shard->loop.now_ms;
+	return true;
+}
+
 static void ready(struct orpc_source *source, uint32_t events)
 {
 	struct orpc_udp *udp = orpc_container(source, struct orpc_udp, source);
@@ -280,21 +301,19 @@ static void ready(struct orpc_source *source, uint32_t events)
 	(void)events; /* errors are fetched by reading, too */
 	for (int i = 0; i < CALLS_A_TURN && !udp->shard->winding_up; i++) {
 		struct orpc_buf *in;
+		size_t lane;
 		ssize_t n;
 
-		/* The datagram itself is the smaller part. */
-		if (!orpc_bufs_fit(bufs, orpc_step(bufs) + DATAGRAM +
-		                                 orpc_lane_left(udp->shard))) {
-			if (recv(udp->fd, NULL, 0, MSG_DONTWAIT) < 0)
+		if (!orpc_datagram_fits(udp->shard, &lane)) {
+			if (!drop(udp))
 				break;
-			orpc_count(&udp->shard->counters.dropped);
 			continue;
 		}
 		in = orpc_bufs_take(bufs, DATAGRAM);
 		n = in ? receive(udp, in, &ends) : -1;
 
 		if (n >= 0)
-			take_datagram(udp, in, (size_t)n, &ends);
+			take_datagram(udp, in, (size_t)n, lane, &ends);
 		orpc_bufs_put(bufs, in);
 		if (n < 0)
 			break;

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/unit/toy.h"
@@ -225,6 +226,140 @@ START_TEST(a_call_without_a_place_in_the_pool_is_dropped)
 }
 END_TEST
 
+/* ---- while memory is short ---- */
+
+#define LARGE 1000000u
+
+/* Nobody is stuck so soon, however slow the machine. */
+#define PATIENT 60000
+
+static uint16_t port;
+
+static void begin_with_little_memory(unsigned stuck_ms, size_t max_brief)
+{
+	port = 0;
+	toy_start_at(&(struct orpc_config){ .threads = 1,
+	                                    .workers = 2,
+	                                    .max_bytes = 6u << 20,
+	                                    .max_brief = max_brief,
+	                                    .stuck_ms = stuck_ms },
+	             "127.0.0.1", &port);
+	fd = toy_connect(SOCK_DGRAM, "127.0.0.1", port);
+}
+
+static bool is_answered(uint32_t proc, uint32_t word)
+{
+	static unsigned char reply[65536];
+	struct pollfd readable = { fd, POLLIN, 0 };
+
+	ask(1, proc, word);
+	if (poll(&readable, 1, 200) == 0)
+		return false;
+	ck_assert_int_ge(recv(fd, reply, sizeof(reply), 0), 24);
+	return true;
+}
+
+/* Until it has been taken, or the loop has seen that it cannot be. */
+static void leave_unread(void)
+{
+	toy_ask(toy_pair(), 1, TOY_BLOB, LARGE);
+	usleep(20000);
+}
+
+/* As much of a record as has the rest of it promised to it, and no more. */
+static void leave_begun(void)
+{
+	static unsigned char part[100000];
+
+	toy_put(part, 0x80000000u | LARGE);
+	toy_send(toy_pair(), part, sizeof(part));
+	usleep(20000);
+}
+
+START_TEST(datagrams_need_no_more_than_they_can_have)
+{
+	unsigned char calls[128];
+	size_t len = toy_call_word(calls, 1, TOY_SLOW, 1);
+
+	begin_with_little_memory(PATIENT, 0);
+	leave_unread();
+	leave_unread();
+	/* These are read at once, so that there is no room for a large reply then,
+	 * and nobody waits. */
+	len += toy_call_word(calls + len, 2, TOY_BLOB, LARGE);
+	toy_send(toy_pair(), calls, len);
+	sem_wait(&toy_begun);
+	usleep(20000);
+	ck_assert_uint_eq(toy_stats().waits, 0);
+	for (int i = 0; i < 20; i++)
+		ck_assert(is_answered(i % 2 ? TOY_BLOB : TOY_SLOWBLOB, 20000));
+	ck_assert_uint_eq(toy_stats().dropped, 0);
+	sem_post(&toy_release);
+	end();
+}
+END_TEST
+
+START_TEST(datagrams_do_not_overtake_those_that_wait)
+{
+	begin_with_little_memory(PATIENT, 0);
+	for (int i = 0; i < 10; i++)
+		leave_unread();
+	ck_assert_uint_gt(toy_stats().waits, 0);
+	ck_assert(!is_answered(TOY_NULL, 0));
+	ck_assert_uint_eq(toy_stats().dropped, 1);
+	end();
+}
+END_TEST
+
+START_TEST(datagrams_go_by_the_lane_while_others_wait)
+{
+	begin_with_little_memory(PATIENT, 8192);
+	for (int i = 0; i < 10; i++)
+		leave_begun();
+	ck_assert_uint_gt(toy_stats().waits, 0);
+	/* More than fit at once: what one has had is given back. */
+	for (int i = 0; i < 20; i++)
+		ck_assert(is_answered(i % 2 ? TOY_BLOB : TOY_SLOWBLOB, 20000));
+	end();
+}
+END_TEST
+
+/* Short calls on one connection until it has a reply more than its socket takes. */
+static void leave_short_ones_unread(void)
+{
+	const int size = 4 + 24 + 4 + 8000;
+	int conn = toy_pair(), n = 0, there;
+
+	do {
+		toy_ask(conn, 1, TOY_BLOB, 8000);
+		toy_settle(conn);
+		usleep(1000);
+		ck_assert_int_eq(ioctl(conn, FIONREAD, &there), 0);
+	} while (there >= ++n * size);
+}
+
+/* Then no connection waits; datagrams do, in their way. */
+START_TEST(datagrams_that_are_dropped_have_those_go_that_are_stuck)
+{
+	time_t until = time(NULL) + 40;
+
+	begin_with_little_memory(1000, 8192);
+	for (int i = 0; i < 2; i++)
+		leave_begun();
+	do {
+		leave_short_ones_unread();
+		ck_assert_int_lt(time(NULL), until);
+	} while (is_answered(TOY_NULL, 0));
+	ck_assert_uint_eq(toy_stats().waits, 0);
+	while (!is_answered(TOY_NULL, 0))
+		ck_assert_int_lt(time(NULL), until);
+	ck_assert_uint_gt(toy_stats().closed_stuck, 0);
+	end();
+}
+END_TEST
+
+/* ---- the end ---- */
+
 START_TEST(stopping_finishes_the_calls_in_flight)
 {
 	begin(NULL, "127.0.0.1");
@@ -298,6 +433,11 @@ int main(void)
 	tcase_add_test(tc, unknown_programs_and_versions_are_answered);
 	tcase_add_test(tc, slow_calls_are_overtaken);
 	tcase_add_test(tc, a_call_without_a_place_in_the_pool_is_dropped);
+	tcase_add_test(tc, datagrams_need_no_more_than_they_can_have);
+	tcase_add_test(tc, datagrams_do_not_overtake_those_that_wait);
+	tcase_add_test(tc, datagrams_go_by_the_lane_while_others_wait);
+	tcase_add_test(tc,
+	               datagrams_that_are_dropped_have_those_go_that_are_stuck);
 	tcase_add_test(tc, stopping_finishes_the_calls_in_flight);
 	tcase_add_test(tc, a_reply_comes_from_the_address_that_was_asked);
 	suite_add_tcase(suite, tc);
