@@ -60,10 +60,12 @@ int __wrap_ovl_fd_utimens(int fd, const struct timespec times[2])
 
 static int flush(void)
 {
+	if (is_behind())
+		return 0;
 	/* That of a copy which is not in its place yet is no other's. */
 	if (tree_has("up/object"))
 		pass(IN_FLUSH);
-	if (!flush_result || is_behind())
+	if (!flush_result)
 		return 0;
 	errno = flush_result;
 	return -1;
