@@ -117,8 +117,7 @@ static bool has_come(struct timespec time)
 {
 	const struct timespec now = after_ms(0);
 
-	return now.tv_sec > time.tv_sec ||
-	       (now.tv_sec == time.tv_sec && now.tv_nsec >= time.tv_nsec);
+	return !ovl_time_is_before(&now, &time);
 }
 
 /* False: too many do, or the server ends. */

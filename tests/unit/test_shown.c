@@ -232,17 +232,23 @@ START_TEST(what_others_hide_is_gone)
 }
 END_TEST
 
-START_TEST(what_others_move_below_is_where_it_is_now)
+/* Others move "top/dir" to where the upper has something else, which is looked at. */
+static void move_where_it_is_hidden(void)
 {
-	open_with_files(OVL_CACHE_NEVER);
-	ck_assert_int_eq(make_dir("", "new"), 0);
-	ck_assert_int_eq(remove_dir("", "new"), 0);
 	tree_mkdir("up/hidden");
 	tree_file("up/hidden/dir", "hides it");
 	tree_mkdir("low/hidden");
 	ck_assert_int_eq(renameat(tree, "low/top/dir", tree, "low/hidden/dir"),
 	                 0);
 	ck_assert_int_eq(seen("top/dir"), -ENOENT);
+}
+
+START_TEST(what_others_move_below_is_where_it_is_now)
+{
+	open_with_files(OVL_CACHE_NEVER);
+	ck_assert_int_eq(make_dir("", "new"), 0);
+	ck_assert_int_eq(remove_dir("", "new"), 0);
+	move_where_it_is_hidden();
 	ck_assert(has_text("hidden/dir", "hides it"));
 	check_is_gone(dir);
 	check_is_gone(file);
@@ -257,12 +263,7 @@ START_TEST(what_a_forgotten_node_is_asked_about_is_not_believed)
 	open_with_files(OVL_CACHE_NEVER);
 	old = get("top/dir");
 	ck_assert_int_eq(make_dir("", "new"), 0);
-	tree_mkdir("up/hidden");
-	tree_file("up/hidden/dir", "hides it");
-	tree_mkdir("low/hidden");
-	ck_assert_int_eq(renameat(tree, "low/top/dir", tree, "low/hidden/dir"),
-	                 0);
-	ck_assert_int_eq(seen("top/dir"), -ENOENT);
+	move_where_it_is_hidden();
 	/* Until nothing is read in once more, since it was young. */
 	for (unsigned i = 0; i < 3; i++) {
 		usleep(50000);
