@@ -471,11 +471,12 @@ static size_t count_rows(struct ovl_map *map)
 	return count;
 }
 
-/* Up to `room` rows go on their way; what comes later has its turn later. */
-static void send_off(struct ovl_map *map, size_t room)
+/* Up to `room` rows go on their way. False: some are left, that came meanwhile. */
+static bool send_off(struct ovl_map *map, size_t room)
 {
 	struct shard *shard;
 	struct row *row;
+	bool all = true;
 
 	for (unsigned i = 0; i < SHARDS; i++) {
 		shard = &map->shards[i];
@@ -487,8 +488,11 @@ static void send_off(struct ovl_map *map, size_t room)
 			row->sent = row->gone;
 			map->batch[map->nbatch++] = row;
 		}
+		if (!TAILQ_EMPTY(&shard->queue))
+			all = false;
 		pthread_mutex_unlock(&shard->lock);
 	}
+	return all;
 }
 
 static int compare(const void *a, const void *b)
@@ -505,9 +509,11 @@ void ovl_map_write(struct ovl_map *map, struct ovl_store *store)
 
 	map->nbatch = 0;
 	map->batch = room ? malloc(room * sizeof(struct row *)) : NULL;
-	if (!map->batch)
+	/* Those who queued the rows left behind do not wake it once more. */
+	if (!send_off(map, map->batch ? room : 0))
+		ovl_writer_wake(map->writer);
+	if (map->nbatch == 0)
 		return;
-	send_off(map, room);
 	/* Neighbours share pages. */
 	qsort(map->batch, map->nbatch, sizeof(struct row *), compare);
 	for (size_t i = 0; i < map->nbatch; i++) {

@@ -188,7 +188,7 @@ void ovl_writer_wait(struct ovl_writer *writer)
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += INTERVAL_S;
-	/* Rows that came while it counted what there is may not have woken it. */
+	/* Its thread may not have been to be had when it was woken. */
 	ovl_writer_wake(writer);
 	pthread_mutex_lock(&writer->lock);
 	batches = writer->batches;

@@ -4,9 +4,12 @@
 #include "overlay/map.h"
 
 #include <check.h>
+#include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "overlay/writer.h"
 #include "tests/lib/suite.h"
@@ -382,6 +385,58 @@ START_TEST(threads_do_not_disturb_each_other)
 }
 END_TEST
 
+struct putter {
+	pthread_t thread;
+	struct ovl_writer *writer;
+	uint64_t parent;
+	uint64_t n; /* rows put */
+};
+
+static uint64_t rows_on_disk(struct ovl_writer *writer)
+{
+	return ovl_store_count(ovl_writer_store(writer), OVL_TABLE_UPPER);
+}
+
+/* Rows of one file, which are queued in one place, until some have been written. */
+static void *put_until_written(void *arg)
+{
+	struct putter *putter = arg;
+	char name[NAME_SIZE];
+
+	do {
+		snprintf(name, sizeof(name), "%" PRIu64, putter->n++);
+		put(7, putter->parent, name);
+	} while (putter->n < 2000 && rows_on_disk(putter->writer) == 0);
+	return NULL;
+}
+
+/* Nobody asks for it: rows that come while others are collected, too. */
+START_TEST(every_row_is_written_in_the_end)
+{
+	struct ovl_writer *writer = new_writer();
+	struct putter putters[THREADS] = { 0 };
+	uint64_t count = 0;
+
+	map = ovl_map_new(writer, OVL_TABLE_UPPER, ROOM);
+	ck_assert_ptr_nonnull(map);
+	for (size_t i = 0; i < THREADS; i++) {
+		putters[i].writer = writer;
+		putters[i].parent = i;
+		ck_assert_int_eq(pthread_create(&putters[i].thread, NULL,
+		                                put_until_written, &putters[i]),
+		                 0);
+	}
+	for (size_t i = 0; i < THREADS; i++) {
+		pthread_join(putters[i].thread, NULL);
+		count += putters[i].n;
+	}
+	for (unsigned i = 0; i < 100 && rows_on_disk(writer) < count; i++)
+		usleep(100000);
+	ck_assert_uint_eq(rows_on_disk(writer), count);
+	ovl_writer_unref(writer);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("map");
@@ -404,6 +459,7 @@ int main(void)
 	tcase_add_loop_test(tcase, memory_is_bounded, 0, 2);
 	tcase_add_test(tcase, who_waits_loses_none);
 	tcase_add_loop_test(tcase, threads_do_not_disturb_each_other, 0, 2);
+	tcase_add_loop_test(tcase, every_row_is_written_in_the_end, 0, 5);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
 }
