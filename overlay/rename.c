@@ -205,15 +205,13 @@ static int mark_source(struct renaming *r, bool to_covers)
 }
 
 /*
- * The one step. What a lower name would show through is whited out by the kernel
- * in that same step; a directory that goes over a whiteout changes places with
- * it.
+ * The one step. What a lower name would show through is whited out in that same
+ * step.
  */
 static int rename_on_disk(struct renaming *r, bool covers)
 {
 	int from = ovl_fd_num(r->from.fd), to = ovl_fd_num(r->into->fd);
 	uint8_t there = ovl_edit_upper_type(r->into, r->to_name);
-	bool exchange = r->source->dir && there == DT_WHT;
 	enum ovl_replaced replaced = OVL_OBJECT;
 
 	if (there == DT_UNKNOWN)
@@ -223,12 +221,11 @@ static int rename_on_disk(struct renaming *r, bool covers)
 	if (covers)
 		return ovl_whiteout_rename(r->fs, from, r->from_name, to,
 		                           r->to_name, replaced);
-	if (renameat2(from, r->from_name, to, r->to_name,
-	              exchange ? RENAME_EXCHANGE : 0))
-		return -errno;
-	if (exchange)
-		unlinkat(from, r->from_name, 0);
-	return 0;
+	/* What is no directory replaces a whiteout as any file. */
+	if (r->source->dir && replaced == OVL_WHITEOUT)
+		return ovl_whiteout_give_way(r->fs, from, r->from_name, to,
+		                             r->to_name);
+	return renameat2(from, r->from_name, to, r->to_name, 0) ? -errno : 0;
 }
 
 /* ---- in memory ---------------------------------------------------------------------- */

@@ -116,16 +116,24 @@ int ovl_whiteout_replace(struct ovl *fs, int dirfd, const char *name,
 
 /* ---- renaming ----------------------------------------------------------- */
 
-/* The whiteout is where it will be seen no less than nothing. */
+static int exchange(int from, const char *from_name, int to,
+                    const char *to_name)
+{
+	return renameat2(from, from_name, to, to_name, RENAME_EXCHANGE) ? -errno
+	                                                                : 0;
+}
+
+/* The whiteout is where it hides nothing; but may be seen, if `to` is opaque. */
 static int exchange_with_new(struct ovl *fs, int from, const char *from_name,
                              int to, const char *to_name)
 {
 	int err = ovl_whiteout_make(fs, to, to_name);
 
-	if (!err && renameat2(from, from_name, to, to_name, RENAME_EXCHANGE)) {
-		err = -errno;
+	if (err)
+		return err;
+	err = exchange(from, from_name, to, to_name);
+	if (err)
 		unlinkat(to, to_name, 0);
-	}
 	return err;
 }
 
@@ -145,12 +153,12 @@ static void put_whiteout_for_mark(struct ovl *fs, int dirfd, const char *name,
 }
 
 /*
- * A whiteout can't be left and an object replaced in one step. But what is below
- * can be hidden by a mark, which shows no sooner than the old name goes.
- * -ENAMETOOLONG: not by this one.
+ * A whiteout can't be left in the step that moves. But what is below can be hidden
+ * by a mark, which shows no sooner than the old name goes. -ENAMETOOLONG: not by
+ * this one.
  */
-static int hide_and_replace(struct ovl *fs, int from, const char *from_name,
-                            int to, const char *to_name)
+static int hide_and_move(struct ovl *fs, int from, const char *from_name,
+                         int to, const char *to_name)
 {
 	char tmpname[OVL_TMPNAME_SIZE];
 	int err;
@@ -179,11 +187,12 @@ static int exchange_and_replace(struct ovl *fs, int from, const char *from_name,
 	int err;
 
 	ovl_workdir_name(fs->workdir, tmpname);
-	if (renameat2(from, from_name, to, to_name, RENAME_EXCHANGE))
-		return -errno;
+	err = exchange(from, from_name, to, to_name);
+	if (err)
+		return err;
 	err = ovl_whiteout_replace(fs, from, from_name, tmpname);
 	if (err)
-		renameat2(from, from_name, to, to_name, RENAME_EXCHANGE);
+		exchange(from, from_name, to, to_name);
 	else
 		ovl_workdir_discard(fs->workdir, tmpname);
 	return err;
@@ -195,22 +204,15 @@ static int rename_by_attribute(struct ovl *fs, int from, const char *from_name,
 {
 	int err = prepare_dir(fs, from);
 
-	if (err)
+	if (!err && replaced == OVL_WHITEOUT)
+		return exchange(from, from_name, to, to_name);
+	if (!err)
+		err = hide_and_move(fs, from, from_name, to, to_name);
+	if (err != -ENAMETOOLONG)
 		return err;
-	switch (replaced) {
-	case OVL_NOTHING:
+	if (replaced == OVL_NOTHING)
 		return exchange_with_new(fs, from, from_name, to, to_name);
-	case OVL_OBJECT:
-		err = hide_and_replace(fs, from, from_name, to, to_name);
-		return err == -ENAMETOOLONG
-		               ? exchange_and_replace(fs, from, from_name, to,
-		                                      to_name)
-		               : err;
-	default:
-		return renameat2(from, from_name, to, to_name, RENAME_EXCHANGE)
-		               ? -errno
-		               : 0;
-	}
+	return exchange_and_replace(fs, from, from_name, to, to_name);
 }
 
 int ovl_whiteout_rename(struct ovl *fs, int from, const char *from_name, int to,
@@ -225,4 +227,46 @@ int ovl_whiteout_rename(struct ovl *fs, int from, const char *from_name, int to,
 	if (replaced == OVL_WHITEOUT)
 		flags = RENAME_EXCHANGE;
 	return renameat2(from, from_name, to, to_name, flags) ? -errno : 0;
+}
+
+/* A mark hides what the whiteout did, which might be seen at the old name. */
+static int mark_and_replace(struct ovl *fs, int from, const char *from_name,
+                            int to, const char *to_name)
+{
+	int tmp = ovl_workdir_tmp(fs->workdir), err;
+	char tmpname[OVL_TMPNAME_SIZE];
+
+	err = ovl_mark_hide(to, to_name);
+	if (err)
+		return err;
+	ovl_workdir_name(fs->workdir, tmpname);
+	if (renameat2(to, to_name, tmp, tmpname, RENAME_NOREPLACE)) {
+		err = -errno;
+		ovl_mark_unhide(to, to_name);
+		return err;
+	}
+	if (renameat2(from, from_name, to, to_name, RENAME_NOREPLACE)) {
+		err = -errno;
+		put_whiteout_for_mark(fs, to, to_name, tmpname);
+		return err;
+	}
+	ovl_mark_unhide(to, to_name);
+	unlinkat(tmp, tmpname, 0);
+	return 0;
+}
+
+int ovl_whiteout_give_way(struct ovl *fs, int from, const char *from_name,
+                          int to, const char *to_name)
+{
+	int err = -ENAMETOOLONG;
+
+	/* Where nothing is below, no name is a mark. */
+	if (fs->whiteouts_by_attribute && fs->upper.wh_names)
+		err = mark_and_replace(fs, from, from_name, to, to_name);
+	if (err != -ENAMETOOLONG)
+		return err;
+	err = exchange(from, from_name, to, to_name);
+	if (!err)
+		unlinkat(from, from_name, 0);
+	return err;
 }

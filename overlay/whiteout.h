@@ -35,9 +35,19 @@ enum ovl_replaced { OVL_NOTHING, OVL_WHITEOUT, OVL_OBJECT };
  * In one step. Where whiteouts are made by attribute, a crash may leave a mark
  * (marks.h) in place of the whiteout, or beside it; and where the old name is too
  * long for one (over 251 bytes), an object of the upper that was to be replaced at
- * the old name.
+ * the old name, or an empty file at the new one.
  */
 int ovl_whiteout_rename(struct ovl *fs, int from, const char *from_name, int to,
                         const char *to_name, enum ovl_replaced replaced);
+
+/*
+ * Rename a directory over a whiteout, leaving nothing at the old name. 0 or -errno,
+ * then nothing has changed. In one step; a crash may leave a whiteout at the old
+ * name, where it hides nothing, or, where they are made by attribute, a mark beside
+ * either (or an empty file at the old name, where the new one is too long for a
+ * mark).
+ */
+int ovl_whiteout_give_way(struct ovl *fs, int from, const char *from_name,
+                          int to, const char *to_name);
 
 #endif

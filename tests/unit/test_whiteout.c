@@ -18,9 +18,19 @@
 /* Both kinds of whiteouts are made, one after the other, in each test. */
 static bool by_attribute;
 
+/* The process ends before the last of so many changes of the disk; 0: none is near. */
+static unsigned changes_left;
+
+static void count_change(void)
+{
+	if (changes_left && --changes_left == 0)
+		_exit(EXIT_FAILURE);
+}
+
 /* In place of the C library's: a machine that lets nobody make whiteouts. */
 int mknodat(int dirfd, const char *path, mode_t mode, dev_t dev)
 {
+	count_change();
 	if (by_attribute && S_ISCHR(mode) && dev == makedev(0, 0)) {
 		errno = EPERM;
 		return -1;
@@ -28,15 +38,17 @@ int mknodat(int dirfd, const char *path, mode_t mode, dev_t dev)
 	return (int)syscall(SYS_mknodat, dirfd, path, mode, dev);
 }
 
-/* The process ends before the last of so many renames; 0: none is near. */
-static unsigned renames_left;
-
 int renameat2(int from, const char *from_name, int to, const char *to_name,
               unsigned flags)
 {
-	if (renames_left && --renames_left == 0)
-		_exit(EXIT_FAILURE);
+	count_change();
 	return (int)syscall(SYS_renameat2, from, from_name, to, to_name, flags);
+}
+
+int unlinkat(int dirfd, const char *path, int flags)
+{
+	count_change();
+	return (int)syscall(SYS_unlinkat, dirfd, path, flags);
 }
 
 /* ---- what is on disk ------------------------------------------------------ */
@@ -212,20 +224,102 @@ START_TEST(a_renamed_lower_name_leaves_one)
 }
 END_TEST
 
-/* Whether the server was killed in it before the `nth` rename on disk. */
-static bool killed_in_rename(unsigned nth)
+/* ---- crashes ---------------------------------------------------------------- */
+
+static void prepare_object(void)
+{
+	write_text("upper", "UPPER");
+	write_text("name", "NAMED");
+}
+
+static bool object_is_there(void)
+{
+	return has_text("upper", "UPPER");
+}
+
+static bool name_is_there(void)
+{
+	return seen("name") == 0 && has_text("name", "NAMED");
+}
+
+static bool object_is_replaced(void)
+{
+	return has_text("upper", "NAMED");
+}
+
+/* Its own names are all there are: an attribute makes no whiteouts in it. */
+static void prepare_opaque(void)
+{
+	ck_assert_int_eq(remove_name("dir", "name"), 0);
+	ck_assert_int_eq(remove_name("dir", "from"), 0);
+	ck_assert_int_eq(remove_dir("", "dir"), 0);
+	ck_assert_int_eq(make_dir("", "dir"), 0);
+	write_text("name", "NAMED");
+}
+
+static bool opaque_is_empty(void)
+{
+	return seen("dir/name") == -ENOENT;
+}
+
+static bool name_is_in_opaque(void)
+{
+	return seen("dir/name") == 0 && has_text("dir/name", "NAMED");
+}
+
+static void prepare_whiteout(void)
+{
+	prepare_opaque();
+	ck_assert_int_eq(remove_name("", "name"), 0);
+	ck_assert_int_eq(make_dir("dir", "from"), 0);
+	ck_assert_int_eq(make_file("dir/from", "in"), 0);
+}
+
+static bool name_is_gone(void)
+{
+	return seen("name") == -ENOENT;
+}
+
+static bool from_is_there(void)
+{
+	return seen("dir/from/in") == 0;
+}
+
+static bool from_is_name(void)
+{
+	return seen("name/in") == 0;
+}
+
+/* Renames; what there is before; afterwards the old name is free. */
+static const struct rename {
+	const char *from_dir, *from, *to_dir, *to;
+	void (*prepare)(void);
+	bool (*source_is_there)(void);
+	bool (*target_is_as_before)(void);
+	bool (*is_done)(void);
+} renames[] = {
+	{ "", "name", "", "upper", prepare_object, name_is_there,
+	  object_is_there, object_is_replaced },
+	{ "", "name", "dir", "name", prepare_opaque, name_is_there,
+	  opaque_is_empty, name_is_in_opaque },
+	{ "dir", "from", "", "name", prepare_whiteout, from_is_there,
+	  name_is_gone, from_is_name },
+};
+#define NRENAMES ((int)(sizeof(renames) / sizeof(renames[0])))
+
+/* Whether the server was killed in it before the `nth` change on disk. */
+static bool killed_in_rename(const struct rename *r, unsigned nth)
 {
 	pid_t pid = fork();
 	int status;
 
 	if (pid == 0) {
 		stage_open();
-		write_text("upper", "UPPER");
-		write_text("name", "NAMED");
-		renames_left = nth;
-		if (rename_name("", "name", "", "upper"))
+		r->prepare();
+		changes_left = nth;
+		if (rename_name(r->from_dir, r->from, r->to_dir, r->to))
 			_exit(42);
-		renames_left = 0;
+		changes_left = 0;
 		stage_close();
 		_exit(EXIT_SUCCESS);
 	}
@@ -236,26 +330,39 @@ static bool killed_in_rename(unsigned nth)
 }
 
 /* Both names are as before, or as after; and can be had again. */
-START_TEST(a_rename_over_an_object_is_done_or_not_at_any_crash)
+static void assert_done_or_not(const struct rename *r, bool killed)
 {
-	bool killed = true, done;
+	bool done = r->is_done();
+	char path[32];
+
+	ck_assert(done || killed);
+	if (!done) {
+		ck_assert(r->source_is_there() && r->target_is_as_before());
+		return;
+	}
+	snprintf(path, sizeof(path), "%s/%s", r->from_dir, r->from);
+	ck_assert_int_eq(seen(path), -ENOENT);
+	ck_assert_int_eq(make_dir(r->from_dir, r->from), 0);
+	ck_assert_int_eq(seen(path), 0);
+	ck_assert_int_eq(remove_dir(r->from_dir, r->from), 0);
+}
+
+START_TEST(a_rename_is_done_or_not_at_any_crash)
+{
+	const struct rename *r = &renames[_i / 2];
+	bool killed = true;
 	unsigned nth;
 
-	by_attribute = _i;
+	by_attribute = _i % 2;
 	for (nth = 1; killed; nth++) {
 		tree_file("low/name", "lower");
 		tree_file("low/upper", "lower");
-		killed = killed_in_rename(nth);
+		tree_mkdir("low/dir");
+		tree_file("low/dir/name", "hidden");
+		tree_file("low/dir/from", "hidden");
+		killed = killed_in_rename(r, nth);
 		stage_open();
-		done = seen("name") == -ENOENT;
-		ck_assert(has_text("upper", done ? "NAMED" : "UPPER"));
-		ck_assert(done || has_text("name", "NAMED"));
-		ck_assert(done || killed);
-		if (done) {
-			ck_assert_int_eq(make_dir("", "name"), 0);
-			ck_assert_int_eq(seen("name"), 0);
-			ck_assert_int_eq(remove_dir("", "name"), 0);
-		}
+		assert_done_or_not(r, killed);
 		ck_assert_int_eq(count_names("work/veneer/tmp"), 0);
 		stage_close();
 		empty("up");
@@ -264,6 +371,8 @@ START_TEST(a_rename_over_an_object_is_done_or_not_at_any_crash)
 	ck_assert_uint_gt(nth, 2);
 }
 END_TEST
+
+/* ---- directories ------------------------------------------------------------ */
 
 START_TEST(a_renamed_directory_leaves_one)
 {
@@ -315,9 +424,8 @@ int main(void)
 	tcase_add_test(tcase, an_opaque_directory_stays_opaque);
 	tcase_add_loop_test(tcase, what_is_removed_stays_removed, 0, 2);
 	tcase_add_loop_test(tcase, a_renamed_lower_name_leaves_one, 0, 2);
-	tcase_add_loop_test(tcase,
-	                    a_rename_over_an_object_is_done_or_not_at_any_crash,
-	                    0, 2);
+	tcase_add_loop_test(tcase, a_rename_is_done_or_not_at_any_crash, 0,
+	                    2 * NRENAMES);
 	tcase_add_loop_test(tcase, a_renamed_directory_leaves_one, 0, 2);
 	tcase_add_loop_test(tcase, a_directory_of_whiteouts_is_replaced, 0, 2);
 	return stage_run(suite, tcase);
