@@ -30,7 +30,11 @@
 #include "tests/lib/suite.h"
 #include "tests/unit/seed.h"
 
+#ifdef WITH_SANITIZERS
+#define SAMPLE_RUNS 20
+#else
 #define SAMPLE_RUNS 60
+#endif
 #define ALL_RUNS 2000
 #define SAMPLE_STEPS 60
 #define MAX_JOBS 16
