@@ -232,21 +232,6 @@ static void prepare_object(void)
 	write_text("name", "NAMED");
 }
 
-static bool object_is_there(void)
-{
-	return has_text("upper", "UPPER");
-}
-
-static bool name_is_there(void)
-{
-	return seen("name") == 0 && has_text("name", "NAMED");
-}
-
-static bool object_is_replaced(void)
-{
-	return has_text("upper", "NAMED");
-}
-
 /* Its own names are all there are: an attribute makes no whiteouts in it. */
 static void prepare_opaque(void)
 {
@@ -257,16 +242,6 @@ static void prepare_opaque(void)
 	write_text("name", "NAMED");
 }
 
-static bool opaque_is_empty(void)
-{
-	return seen("dir/name") == -ENOENT;
-}
-
-static bool name_is_in_opaque(void)
-{
-	return seen("dir/name") == 0 && has_text("dir/name", "NAMED");
-}
-
 static void prepare_whiteout(void)
 {
 	prepare_opaque();
@@ -275,35 +250,48 @@ static void prepare_whiteout(void)
 	ck_assert_int_eq(make_file("dir/from", "in"), 0);
 }
 
-static bool name_is_gone(void)
+/* What a file holds; NULL: there is none. */
+struct look {
+	const char *path, *text;
+};
+
+static bool shows(struct look look)
 {
-	return seen("name") == -ENOENT;
+	if (!look.text)
+		return seen(look.path) == -ENOENT;
+	return seen(look.path) == 0 && has_text(look.path, look.text);
 }
 
-static bool from_is_there(void)
-{
-	return seen("dir/from/in") == 0;
-}
-
-static bool from_is_name(void)
-{
-	return seen("name/in") == 0;
-}
-
-/* Renames; what there is before; afterwards the old name is free. */
 static const struct rename {
-	const char *from_dir, *from, *to_dir, *to;
 	void (*prepare)(void);
-	bool (*source_is_there)(void);
-	bool (*target_is_as_before)(void);
-	bool (*is_done)(void);
+	const char *from_dir, *from, *to_dir, *to;
+	struct look source, target; /* as they are before */
+	struct look done;
 } renames[] = {
-	{ "", "name", "", "upper", prepare_object, name_is_there,
-	  object_is_there, object_is_replaced },
-	{ "", "name", "dir", "name", prepare_opaque, name_is_there,
-	  opaque_is_empty, name_is_in_opaque },
-	{ "dir", "from", "", "name", prepare_whiteout, from_is_there,
-	  name_is_gone, from_is_name },
+	{ .prepare = prepare_object,
+	  .from_dir = "",
+	  .from = "name",
+	  .to_dir = "",
+	  .to = "upper",
+	  .source = { "name", "NAMED" },
+	  .target = { "upper", "UPPER" },
+	  .done = { "upper", "NAMED" } },
+	{ .prepare = prepare_opaque,
+	  .from_dir = "",
+	  .from = "name",
+	  .to_dir = "dir",
+	  .to = "name",
+	  .source = { "name", "NAMED" },
+	  .target = { "dir/name", NULL },
+	  .done = { "dir/name", "NAMED" } },
+	{ .prepare = prepare_whiteout,
+	  .from_dir = "dir",
+	  .from = "from",
+	  .to_dir = "",
+	  .to = "name",
+	  .source = { "dir/from/in", "" },
+	  .target = { "name", NULL },
+	  .done = { "name/in", "" } },
 };
 #define NRENAMES ((int)(sizeof(renames) / sizeof(renames[0])))
 
@@ -332,12 +320,12 @@ static bool killed_in_rename(const struct rename *r, unsigned nth)
 /* Both names are as before, or as after; and can be had again. */
 static void assert_done_or_not(const struct rename *r, bool killed)
 {
-	bool done = r->is_done();
+	bool done = shows(r->done);
 	char path[32];
 
 	ck_assert(done || killed);
 	if (!done) {
-		ck_assert(r->source_is_there() && r->target_is_as_before());
+		ck_assert(shows(r->source) && shows(r->target));
 		return;
 	}
 	snprintf(path, sizeof(path), "%s/%s", r->from_dir, r->from);
