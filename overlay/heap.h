@@ -8,10 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What glibc's malloc really takes for `size` bytes, its own word included. */
+/*
+ * What malloc really takes for `size` bytes, by jemalloc's classes: multiples of 16
+ * up to 128, then four to each doubling. With glibc's it is about as much.
+ */
 static inline size_t ovl_heap_bytes(size_t size)
 {
-	return (size + sizeof(size_t) + 15) & ~(size_t)15;
+	size_t step = 16;
+
+	while (size > 8 * step)
+		step *= 2;
+	return (size + step - 1) & ~(step - 1);
 }
 
 /* As calloc(3), of one struct that has this alignment. */
