@@ -89,9 +89,8 @@ static bool same_hash(uint64_t cookie, uint64_t other)
  * Whether the upper has the name, too: then it is among its neighbours, `before` it
  * and `next` (or NULL), which spares most names the search.
  */
-static bool is_covered(const struct ovl_names *upper,
-                       const struct ovl_name *name, uint64_t before,
-                       const struct ovl_name *next)
+static bool is_covered(struct ovl_names *upper, const struct ovl_name *name,
+                       uint64_t before, const struct ovl_name *next)
 {
 	if (!same_hash(before, name->cookie) &&
 	    !(next && same_hash(next->cookie, name->cookie)))
@@ -100,7 +99,7 @@ static bool is_covered(const struct ovl_names *upper,
 }
 
 /* The next names after `cookie`; both sets are locked, each may be NULL. */
-static void merge(const struct ovl_names *upper, const struct ovl_names *lower,
+static void merge(struct ovl_names *upper, const struct ovl_names *lower,
                   uint64_t cookie, struct batch *batch)
 {
 	struct ovl_names_iter upper_iter, lower_iter;

@@ -42,10 +42,20 @@ struct chunk {
 	uint32_t count, capacity;
 };
 
+/* Names up to this long are remembered with their hash. */
+#define LAST_MAX 38
+
 struct ovl_names {
 	ovl_hash_fn *hash;
 	const unsigned char *key;
 	unsigned first_tie;
+	/* The name asked for last: who makes or removes one asks for it again and
+	 * again. A length of 0: none. */
+	struct {
+		uint64_t first;
+		uint8_t len;
+		char name[LAST_MAX];
+	} last;
 	struct chunk *chunks;
 	size_t nchunks, chunks_capacity;
 	size_t count;
@@ -164,9 +174,8 @@ struct ovl_name *ovl_names_after(const struct ovl_names *set, uint64_t cookie)
 	return ovl_names_next(&iter);
 }
 
-/* The cookie that this name has with a tie of 0. */
-static uint64_t first_cookie(const struct ovl_names *set, const char *name,
-                             size_t len)
+static uint64_t hash_name(const struct ovl_names *set, const char *name,
+                          size_t len)
 {
 	uint64_t hash = set->hash(set->key, name, len);
 
@@ -174,6 +183,20 @@ static uint64_t first_cookie(const struct ovl_names *set, const char *name,
 	if (hash == 0) /* cookies below 16 are spoken for */
 		hash = 1;
 	return hash << TIE_BITS;
+}
+
+/* The cookie that this name has with a tie of 0. */
+static uint64_t first_cookie(struct ovl_names *set, const char *name,
+                             size_t len)
+{
+	if (len == set->last.len && memcmp(set->last.name, name, len) == 0)
+		return set->last.first;
+	if (len > LAST_MAX)
+		return hash_name(set, name, len);
+	set->last.first = hash_name(set, name, len);
+	set->last.len = (uint8_t)len;
+	memcpy(set->last.name, name, len);
+	return set->last.first;
 }
 
 /*
@@ -196,7 +219,7 @@ static struct ovl_name *find_name(const struct ovl_names *set, uint64_t first,
 	return NULL;
 }
 
-struct ovl_name *ovl_names_find(const struct ovl_names *set, const char *name,
+struct ovl_name *ovl_names_find(struct ovl_names *set, const char *name,
                                 size_t len)
 {
 	unsigned taken;

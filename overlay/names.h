@@ -59,7 +59,7 @@ int ovl_names_put(struct ovl_names *set, const char *name, size_t len,
 int ovl_names_del(struct ovl_names *set, const char *name, size_t len);
 
 /* Borrowed, NULL where there is none. fileid, part and type may be changed. */
-struct ovl_name *ovl_names_find(const struct ovl_names *set, const char *name,
+struct ovl_name *ovl_names_find(struct ovl_names *set, const char *name,
                                 size_t len);
 
 /* The first name whose cookie is greater than `cookie`, or NULL. */

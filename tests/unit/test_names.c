@@ -137,6 +137,31 @@ START_TEST(cookies_are_16_or_more_and_never_have_the_top_bit)
 }
 END_TEST
 
+/* The set remembers what it was asked for last, of short names. */
+START_TEST(a_name_is_told_from_the_one_asked_for_before)
+{
+	struct ovl_names *set = new_set(ovl_names_hash, 0);
+	char name[60];
+	size_t len;
+
+	memset(name, 'n', sizeof(name));
+	for (len = 1; len < sizeof(name); len++) {
+		name[len] = '\0';
+		ck_assert_ptr_null(find(set, name));
+		ck_assert_int_eq(put(set, name, len), 0);
+		name[len - 1] = 'm';
+		ck_assert_ptr_null(find(set, name));
+		name[len - 1] = 'n';
+		ck_assert_uint_eq(find(set, name)->fileid, len);
+		ck_assert_uint_eq(cookie_of(set, name) >> 4,
+		                  ovl_names_hash(key, name, len) &
+		                          ((UINT64_C(1) << 59) - 1));
+		name[len] = 'n';
+	}
+	ovl_names_free(set);
+}
+END_TEST
+
 START_TEST(a_name_has_the_same_cookie_in_every_set_of_one_key)
 {
 	struct ovl_names *one = new_set(ovl_names_hash, 0);
@@ -538,6 +563,7 @@ int main(void)
 	tcase_add_test(tcase, hash_is_siphash_2_4);
 	tcase_add_test(tcase,
 	               cookies_are_16_or_more_and_never_have_the_top_bit);
+	tcase_add_test(tcase, a_name_is_told_from_the_one_asked_for_before);
 	tcase_add_test(tcase,
 	               a_name_has_the_same_cookie_in_every_set_of_one_key);
 	tcase_add_test(tcase, names_of_one_hash_have_cookies_of_their_own);
