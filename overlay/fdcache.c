@@ -19,6 +19,8 @@
 #define SHARDS (1u << SHARD_BITS)
 /* How many one call closes at most: what other calls left is shared out. */
 #define TRIM_MAX 8
+/* In a cache of so many, one of the oldest is closed for the oldest. */
+#define LARGE 1024
 
 /*
  * A descriptor is in one of three states, told by `users` and `slot`:
@@ -201,7 +203,7 @@ static void close_fd(struct ovl_fd *fd)
 {
 	struct ovl_fdcache *cache = fd->cache;
 
-	if (!fd->discard)
+	if (!fd->discard && is_dirty(fd))
 		ovl_fd_flush(fd, true, false);
 	free_fd(fd);
 	atomic_fetch_sub(&cache->count, 1);
@@ -252,6 +254,35 @@ static struct ovl_fd *oldest_in(struct shard *shard, bool may_wait)
 	return clean ? clean : dirty;
 }
 
+/*
+ * Whether so many have been filled since that few can have been idle longer: all
+ * shards need not be asked for one.
+ */
+static bool is_old(const struct ovl_fdcache *cache, const struct ovl_fd *fd)
+{
+	const uint64_t now =
+		atomic_load_explicit(&cache->clock, memory_order_relaxed);
+
+	return cache->max >= LARGE &&
+	       now - fd->used >= cache->max - cache->max / 8;
+}
+
+/* Become a user of an old descriptor of that shard, or NULL. */
+static struct ovl_fd *take_near(struct ovl_fdcache *cache, struct shard *near,
+                                bool may_wait)
+{
+	struct ovl_fd *fd;
+
+	pthread_mutex_lock(&near->lock);
+	fd = oldest_in(near, may_wait);
+	if (fd && !is_old(cache, fd))
+		fd = NULL;
+	if (fd)
+		add_user(fd);
+	pthread_mutex_unlock(&near->lock);
+	return fd;
+}
+
 /* Become a user of the descriptor that has been idle longest, or NULL. */
 static struct ovl_fd *take_oldest(struct ovl_fdcache *cache, bool may_wait)
 {
@@ -283,12 +314,14 @@ static struct ovl_fd *take_oldest(struct ovl_fdcache *cache, bool may_wait)
 }
 
 /* Close one idle descriptor. False: there is none that may be. */
-static bool evict(struct ovl_fdcache *cache, bool may_wait)
+static bool evict(struct ovl_fdcache *cache, struct shard *near, bool may_wait)
 {
-	struct ovl_fd *fd = take_oldest(cache, may_wait);
+	struct ovl_fd *fd = take_near(cache, near, may_wait);
 	bool last, failed = false;
 	uint64_t written;
 
+	if (!fd)
+		fd = take_oldest(cache, may_wait);
 	if (!fd)
 		return false;
 	written = atomic_load(&fd->written);
@@ -309,14 +342,15 @@ static bool evict(struct ovl_fdcache *cache, bool may_wait)
 	return true;
 }
 
-static void trim(struct ovl_fdcache *cache, bool may_wait)
+/* `near`: that what made the cache too large is in. */
+static void trim(struct ovl_fdcache *cache, struct shard *near, bool may_wait)
 {
 	unsigned i;
 
 	for (i = 0; i < TRIM_MAX; i++) {
 		if (ovl_fdcache_count(cache) <= cache->max)
 			return;
-		if (!evict(cache, may_wait))
+		if (!evict(cache, near, may_wait))
 			return;
 	}
 }
@@ -344,7 +378,7 @@ void ovl_fd_unref(struct ovl_fdcache *cache, struct ovl_fd *fd)
 	if (last)
 		close_fd(fd);
 	else
-		trim(cache, false);
+		trim(cache, shard, false);
 }
 
 /* ---- slots --------------------------------------------------------------- */
@@ -396,7 +430,7 @@ struct ovl_fd *ovl_fdslot_fill(struct ovl_fdcache *cache,
 	if (held != fd)
 		free_fd(fd);
 	else
-		trim(cache, may_wait);
+		trim(cache, shard, may_wait);
 	return held;
 }
 

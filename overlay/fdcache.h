@@ -2,8 +2,8 @@
  * A bounded cache of open descriptors.
  *
  * Whoever may want a descriptor again owns a slot, which holds one or none. The
- * cache closes the descriptors that were used longest ago when there are more
- * than its bound; their slots are empty then. A descriptor in use is counted
+ * cache closes the descriptors that were used longest ago (in a large cache, one of
+ * the oldest) when there are more than its bound; their slots are empty then. A descriptor in use is counted
  * and is never closed under its user; those in use may exceed the bound.
  *
  * A descriptor with writes not yet on stable storage is marked dirty. It is

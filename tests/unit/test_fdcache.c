@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* ---- flushes, watched (the linker's --wrap) ------------------------------ */
@@ -265,6 +266,29 @@ START_TEST(old_ones_go_before_new_ones_dirty_or_clean)
 	for (i = 0; i < 3 * EACH; i++)
 		ck_assert_int_eq(slots[i].held != NULL, i >= EACH);
 	clear_all(slots, 3 * EACH);
+	close_cache();
+}
+END_TEST
+
+START_TEST(of_many_the_new_ones_stay)
+{
+	enum { SLOTS = 5000, MAX = 1200, NEW = MAX - MAX / 8 };
+	static struct ovl_fdslot slots[SLOTS];
+	struct rlimit limit;
+	int i;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = limit.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	open_cache(MAX);
+	for (i = 0; i < SLOTS; i++) {
+		fill_idle(&slots[i], i % 3 == 0);
+		ck_assert_uint_le(ovl_fdcache_count(cache), MAX);
+	}
+	for (i = SLOTS - NEW; i < SLOTS; i++)
+		ck_assert_ptr_nonnull(slots[i].held);
+	ck_assert_uint_eq(ovl_fdcache_count(cache), MAX);
+	clear_all(slots, SLOTS);
 	close_cache();
 }
 END_TEST
@@ -666,6 +690,7 @@ int main(void)
 	tcase_add_test(tcase, no_more_are_open_than_the_bound);
 	tcase_add_test(tcase, what_was_used_longest_ago_is_closed_first);
 	tcase_add_test(tcase, old_ones_go_before_new_ones_dirty_or_clean);
+	tcase_add_test(tcase, of_many_the_new_ones_stay);
 	tcase_add_test(tcase, a_descriptor_in_use_is_never_closed);
 	tcase_add_test(tcase,
 	               attributes_stay_to_be_flushed_when_data_alone_were);
