@@ -6,6 +6,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <sodium.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,10 +50,14 @@ struct ovl_names {
 	ovl_hash_fn *hash;
 	const unsigned char *key;
 	unsigned first_tie;
-	/* The name asked for last: who makes or removes one asks for it again and
-	 * again. A length of 0: none. */
+	/* The name asked for last, as who makes or removes one asks for it again
+	 * and again: its first cookie, and, until the set changes, what find_name
+	 * says. A length of 0: none. */
 	struct {
 		uint64_t first;
+		struct ovl_name *record;
+		uint16_t taken;
+		bool is_found;
 		uint8_t len;
 		char name[LAST_MAX];
 	} last;
@@ -194,17 +199,14 @@ static uint64_t first_cookie(struct ovl_names *set, const char *name,
 	if (len > LAST_MAX)
 		return hash_name(set, name, len);
 	set->last.first = hash_name(set, name, len);
+	set->last.is_found = false;
 	set->last.len = (uint8_t)len;
 	memcpy(set->last.name, name, len);
 	return set->last.first;
 }
 
-/*
- * The record of a name whose first cookie is `first`, or NULL; `taken` gets a
- * bit for each tie in use by names that come before it in order.
- */
-static struct ovl_name *find_name(const struct ovl_names *set, uint64_t first,
-                                  const char *name, size_t len, unsigned *taken)
+static struct ovl_name *search(const struct ovl_names *set, uint64_t first,
+                               const char *name, size_t len, uint16_t *taken)
 {
 	struct ovl_names_iter iter = ovl_names_iter(set, first - 1);
 	struct ovl_name *record;
@@ -214,15 +216,33 @@ static struct ovl_name *find_name(const struct ovl_names *set, uint64_t first,
 	       record->cookie >> TIE_BITS == first >> TIE_BITS) {
 		if (record->len == len && memcmp(record->name, name, len) == 0)
 			return record;
-		*taken |= 1u << (record->cookie % TIES);
+		*taken |= (uint16_t)(1u << (record->cookie % TIES));
 	}
 	return NULL;
+}
+
+/*
+ * The record of a name whose first cookie is `first`, as first_cookie has just said,
+ * or NULL; `taken` gets a bit for each tie in use by names that come before it in
+ * order.
+ */
+static struct ovl_name *find_name(struct ovl_names *set, uint64_t first,
+                                  const char *name, size_t len, uint16_t *taken)
+{
+	if (len > LAST_MAX)
+		return search(set, first, name, len, taken);
+	if (!set->last.is_found)
+		set->last.record =
+			search(set, first, name, len, &set->last.taken);
+	set->last.is_found = true;
+	*taken = set->last.taken;
+	return set->last.record;
 }
 
 struct ovl_name *ovl_names_find(struct ovl_names *set, const char *name,
                                 size_t len)
 {
-	unsigned taken;
+	uint16_t taken;
 
 	return find_name(set, first_cookie(set, name, len), name, len, &taken);
 }
@@ -373,7 +393,7 @@ static void merge_with_next(struct ovl_names *set, size_t index)
 
 /* A free cookie for a name, `wanted` if that may be; 0: none is free. */
 static uint64_t choose_cookie(const struct ovl_names *set, uint64_t first,
-                              uint64_t wanted, unsigned taken)
+                              uint64_t wanted, uint16_t taken)
 {
 	unsigned i, tie;
 
@@ -400,6 +420,7 @@ static int insert_record(struct ovl_names *set, struct ovl_name *record)
 	chunk->entries[slot].cookie = record->cookie;
 	chunk->entries[slot].record = record;
 	chunk->count++;
+	set->last.is_found = false;
 	set->count++;
 	set->bytes += ovl_heap_bytes(record_size(record->len));
 	return 0;
@@ -410,7 +431,7 @@ int ovl_names_put(struct ovl_names *set, const char *name, size_t len,
 {
 	uint64_t first = first_cookie(set, name, len);
 	struct ovl_name *record;
-	unsigned taken;
+	uint16_t taken;
 	int ret;
 
 	assert(len >= 1 && len <= UINT8_MAX);
@@ -450,6 +471,7 @@ int ovl_names_del(struct ovl_names *set, const char *name, size_t len)
 
 	if (!record)
 		return -ENOENT;
+	set->last.is_found = false;
 	index = find_chunk(set, record->cookie);
 	chunk = &set->chunks[index];
 	slot = find_slot(chunk, record->cookie - 1);
