@@ -18,13 +18,14 @@
  */
 #define SHARDS 64
 #define FIRST_BUCKETS 16
-/* Rows a bucket, when full: rows are many, and look-ups of them rare. */
-#define LOAD_MAX 2
+/* Rows a bucket, when full: those of a chain are in no cache. */
+#define LOAD_MAX 1
 
 /* What is in memory of a row: that it is, or with a file, that it is not. */
 struct row {
 	struct row *next;        /* in its bucket, newest first */
 	TAILQ_ENTRY(row) queued; /* unless it is in flight */
+	uint64_t hash;           /* of the fileid */
 	uint64_t fileid;
 	uint64_t parent;
 	bool gone;
@@ -137,28 +138,28 @@ static struct row **bucket_of(const struct shard *shard, uint64_t hash)
 	return &shard->buckets[hash / SHARDS % shard->nbuckets];
 }
 
-/* The link to that row, or NULL. */
-static struct row **find_row(const struct shard *shard, uint64_t hash,
-                             uint64_t fileid, uint64_t parent, const char *name,
-                             size_t len)
+/* The row that is `like` this one, and has that name, or NULL. */
+static struct row *find_row(const struct shard *shard, const struct row *like,
+                            const char *name)
 {
-	struct row **link;
+	struct row *row = NULL;
 
-	if (shard->nbuckets == 0)
-		return NULL;
-	for (link = bucket_of(shard, hash); *link; link = &(*link)->next) {
-		if ((*link)->fileid == fileid && (*link)->parent == parent &&
-		    (*link)->len == len && !memcmp((*link)->name, name, len))
-			return link;
+	if (shard->nbuckets > 0)
+		row = *bucket_of(shard, like->hash);
+	for (; row; row = row->next) {
+		if (row->hash == like->hash && row->fileid == like->fileid &&
+		    row->parent == like->parent && row->len == like->len &&
+		    !memcmp(row->name, name, row->len))
+			break;
 	}
-	return NULL;
+	return row;
 }
 
 /*
  * Move the rows of one bucket into a table twice the size. They are taken from
  * the oldest to the newest, for each goes to the front of its bucket.
  */
-static void move_rows(struct ovl_map *map, struct shard *to, struct row *row)
+static void move_rows(struct shard *to, struct row *row)
 {
 	struct row *reversed = NULL, *next, **bucket;
 
@@ -169,14 +170,14 @@ static void move_rows(struct ovl_map *map, struct shard *to, struct row *row)
 	}
 	for (row = reversed; row; row = next) {
 		next = row->next;
-		bucket = bucket_of(to, hash_fileid(map, row->fileid));
+		bucket = bucket_of(to, row->hash);
 		row->next = *bucket;
 		*bucket = row;
 	}
 }
 
 /* Double the buckets, if there is memory: longer chains work, too. */
-static void grow(struct ovl_map *map, struct shard *shard)
+static void grow(struct shard *shard)
 {
 	struct shard grown = { .nbuckets = shard->nbuckets * 2 };
 
@@ -186,7 +187,7 @@ static void grow(struct ovl_map *map, struct shard *shard)
 	if (!grown.buckets)
 		return;
 	for (size_t i = 0; i < shard->nbuckets; i++)
-		move_rows(map, &grown, shard->buckets[i]);
+		move_rows(&grown, shard->buckets[i]);
 	free(shard->buckets);
 	shard->bytes +=
 		(grown.nbuckets - shard->nbuckets) * sizeof(*shard->buckets);
@@ -199,24 +200,23 @@ static size_t row_bytes(size_t len)
 	return ovl_heap_bytes(offsetof(struct row, name) + len);
 }
 
-/* The row that `link` leads to goes; it is in no queue any more. */
-static void remove_row(struct shard *shard, struct row **link)
+/* It is in no queue any more. */
+static void remove_row(struct shard *shard, struct row *row)
 {
-	struct row *row = *link;
+	struct row **link = bucket_of(shard, row->hash);
 
+	while (*link != row)
+		link = &(*link)->next;
 	*link = row->next;
 	shard->count--;
 	shard->bytes -= row_bytes(row->len);
 	free(row);
 }
 
-static void remove_queued(struct ovl_map *map, struct shard *shard,
-                          struct row *row)
+static void remove_queued(struct shard *shard, struct row *row)
 {
 	TAILQ_REMOVE(&shard->queue, row, queued);
-	remove_row(shard,
-	           find_row(shard, hash_fileid(map, row->fileid), row->fileid,
-	                    row->parent, row->name, row->len));
+	remove_row(shard, row);
 }
 
 /*
@@ -232,11 +232,11 @@ static bool make_room(struct ovl_map *map, struct shard *shard, size_t len,
 		oldest = TAILQ_FIRST(&shard->queue);
 		if (map->writer || !oldest)
 			return false;
-		remove_queued(map, shard, oldest);
+		remove_queued(shard, oldest);
 		*lost = true;
 	}
 	if (shard->count >= shard->nbuckets * LOAD_MAX)
-		grow(map, shard);
+		grow(shard);
 	return shard->nbuckets > 0;
 }
 
@@ -252,7 +252,7 @@ static void queue_row(struct ovl_map *map, struct shard *shard, struct row *row)
 }
 
 /* False: no room, or no memory. */
-static bool add_row(struct ovl_map *map, struct shard *shard, uint64_t hash,
+static bool add_row(struct ovl_map *map, struct shard *shard,
                     const struct row *like, const char *name, bool *lost)
 {
 	struct row *row, **bucket;
@@ -264,7 +264,7 @@ static bool add_row(struct ovl_map *map, struct shard *shard, uint64_t hash,
 		return false;
 	memcpy(row, like, offsetof(struct row, name));
 	memcpy(row->name, name, like->len);
-	bucket = bucket_of(shard, hash);
+	bucket = bucket_of(shard, row->hash);
 	row->next = *bucket;
 	*bucket = row;
 	shard->count++;
@@ -289,18 +289,18 @@ static void turn(struct ovl_map *map, struct shard *shard, struct row *row,
 void ovl_map_put(struct ovl_map *map, uint64_t fileid, uint64_t parent,
                  const char *name, size_t len)
 {
-	const struct row like = { .fileid = fileid,
+	const struct row like = { .hash = hash_fileid(map, fileid),
+		                  .fileid = fileid,
 		                  .parent = parent,
 		                  .len = (uint8_t)len };
-	uint64_t hash = hash_fileid(map, fileid);
-	struct shard *shard = lock_shard(map, hash);
-	struct row **link;
+	struct shard *shard = lock_shard(map, like.hash);
+	struct row *row;
 	bool lost = false;
 
-	link = find_row(shard, hash, fileid, parent, name, len);
-	if (link)
-		turn(map, shard, *link, false);
-	else if (!add_row(map, shard, hash, &like, name, &lost))
+	row = find_row(shard, &like, name);
+	if (row)
+		turn(map, shard, row, false);
+	else if (!add_row(map, shard, &like, name, &lost))
 		lost = true;
 	pthread_mutex_unlock(&shard->lock);
 	if (lost)
@@ -326,23 +326,23 @@ void ovl_map_put_many(struct ovl_map *map, uint64_t fileid, uint64_t parent,
 void ovl_map_del(struct ovl_map *map, uint64_t fileid, uint64_t parent,
                  const char *name, size_t len)
 {
-	const struct row like = { .fileid = fileid,
+	const struct row like = { .hash = hash_fileid(map, fileid),
+		                  .fileid = fileid,
 		                  .parent = parent,
 		                  .gone = true,
 		                  .len = (uint8_t)len };
-	uint64_t hash = hash_fileid(map, fileid);
-	struct shard *shard = lock_shard(map, hash);
-	struct row **link;
+	struct shard *shard = lock_shard(map, like.hash);
+	struct row *row;
 	bool lost = false;
 
-	link = find_row(shard, hash, fileid, parent, name, len);
-	if (link && !map->writer)
-		remove_queued(map, shard, *link);
-	else if (link)
-		turn(map, shard, *link, true);
+	row = find_row(shard, &like, name);
+	if (row && !map->writer)
+		remove_queued(shard, row);
+	else if (row)
+		turn(map, shard, row, true);
 	else if (map->writer)
 		/* Where there is no room, a row too many stays on disk. */
-		add_row(map, shard, hash, &like, name, &lost);
+		add_row(map, shard, &like, name, &lost);
 	pthread_mutex_unlock(&shard->lock);
 }
 
@@ -533,16 +533,12 @@ void ovl_map_written(struct ovl_map *map, int err)
 {
 	struct shard *shard;
 	struct row *row;
-	uint64_t hash;
 
 	for (size_t i = 0; i < map->nbatch; i++) {
 		row = map->batch[i];
-		hash = hash_fileid(map, row->fileid);
-		shard = lock_shard(map, hash);
+		shard = lock_shard(map, row->hash);
 		if (row->in_flight)
-			remove_row(shard,
-			           find_row(shard, hash, row->fileid,
-			                    row->parent, row->name, row->len));
+			remove_row(shard, row);
 		pthread_mutex_unlock(&shard->lock);
 	}
 	free(map->batch);
