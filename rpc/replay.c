@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sodium.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,27 +49,32 @@ _Static_assert(sizeof(struct key) == 16 + 6 * 4 + 3 * 8,
 
 enum state { RUNS, DONE, ABANDONED };
 
+/* In this order: of one that is old, or not the one looked for, the first cache line
+ * is needed, and the key is not. */
 struct orpc_replay {
-	struct orpc_replays *replays;
+	STAILQ_ENTRY(orpc_replay) in_kept;
+	SLIST_ENTRY(orpc_replay) in_bucket;
+	struct bucket *bucket;
 	struct part *part;
-	struct key key;
+	uint32_t tag;     /* of the hash */
 	atomic_uint refs; /* the table's, the runner's, and of each joiner */
 	/* The rest is guarded by the lock of the part, while it runs; then
 	 * state and reply are constant. */
+	unsigned char *reply;
+	uint32_t len;
 	enum state state;
 	LIST_HEAD(, orpc_joiner) joiners;
-	size_t len;
-	unsigned char *reply;
-	struct bucket *bucket;
-	SLIST_ENTRY(orpc_replay) in_bucket;
-	STAILQ_ENTRY(orpc_replay) in_kept;
+	struct key key;
 };
+
+_Static_assert(offsetof(struct orpc_replay, key) <= 64, "one cache line");
 
 /* Mostly empty, and with one way only, as others in it are in no cache. */
 SLIST_HEAD(bucket, orpc_replay);
 #define BUCKETS_A_REPLY 2
 
 struct part {
+	struct orpc_replays *replays;
 	pthread_mutex_t lock; /* all below */
 	struct bucket *buckets;
 	STAILQ_HEAD(, orpc_replay) kept; /* oldest first */
@@ -171,6 +177,7 @@ int orpc_replays_new(size_t max_replies, size_t max_bytes, unsigned max_joined,
 			orpc_replays_free(replays);
 			return -ENOMEM;
 		}
+		part->replays = replays;
 		pthread_mutex_init(&part->lock, NULL);
 		STAILQ_INIT(&part->kept);
 	}
@@ -217,12 +224,20 @@ static void forget_oldest(struct part *part)
 	part->nkept--;
 	part->bytes -= size_of(replay);
 	forget(replay);
+	/* The next ones are in no cache any more: on their way until it is theirs
+	 * to go. */
+	replay = STAILQ_FIRST(&part->kept);
+	if (replay) {
+		__builtin_prefetch(replay->bucket);
+		__builtin_prefetch(STAILQ_NEXT(replay, in_kept));
+	}
 }
 
 /* The lock is held. */
-static void forget_what_is_too_much(const struct orpc_replays *replays,
-                                    struct part *part)
+static void forget_what_is_too_much(struct part *part)
 {
+	const struct orpc_replays *replays = part->replays;
+
 	while (part->nkept > replays->max_replies ||
 	       (part->nkept > 0 && part->bytes > replays->max_bytes))
 		forget_oldest(part);
@@ -261,28 +276,29 @@ void orpc_replays_stats(struct orpc_replays *replays, struct orpc_stats *stats)
 
 /* ---- a call --------------------------------------------------------------- */
 
-static struct orpc_replay *make(struct orpc_replays *replays, struct part *part,
-                                struct bucket *bucket, const struct key *key)
+static struct orpc_replay *make(struct part *part, struct bucket *bucket,
+                                uint32_t tag, const struct key *key)
 {
 	struct orpc_replay *replay = malloc(sizeof(*replay));
 
 	if (!replay)
 		return NULL;
-	*replay = (struct orpc_replay){ .replays = replays,
-		                        .part = part,
+	*replay = (struct orpc_replay){ .part = part,
 		                        .bucket = bucket,
+		                        .tag = tag,
 		                        .key = *key,
 		                        .refs = 2,
 		                        .state = RUNS };
 	return replay;
 }
 
-static struct orpc_replay *find(const struct bucket *bucket,
+static struct orpc_replay *find(const struct bucket *bucket, uint32_t tag,
                                 const struct key *key)
 {
 	struct orpc_replay *replay = SLIST_FIRST(bucket);
 
-	while (replay && memcmp(&replay->key, key, sizeof(*key)))
+	while (replay &&
+	       (replay->tag != tag || memcmp(&replay->key, key, sizeof(*key))))
 		replay = SLIST_NEXT(replay, in_bucket);
 	return replay;
 }
@@ -299,11 +315,12 @@ enum orpc_replay_state orpc_replay_begin(struct orpc_replays *replays,
 	struct part *part = &replays->parts[hash % replays->nparts];
 	struct bucket *bucket =
 		&part->buckets[(hash >> 32) & (replays->nbuckets - 1)];
-	struct orpc_replay *new = make(replays, part, bucket, &key), *old;
+	const uint32_t tag = (uint32_t)hash;
+	struct orpc_replay *new = make(part, bucket, tag, &key), *old;
 	enum orpc_replay_state state = ORPC_REPLAY_NO_MEMORY;
 
 	pthread_mutex_lock(&part->lock);
-	old = find(bucket, &key);
+	old = find(bucket, tag, &key);
 	if (old && old->state == DONE) {
 		state = ORPC_REPLAY_DONE;
 		memcpy(reply, old->reply, old->len);
@@ -337,7 +354,7 @@ static void conclude(struct orpc_replay *replay, enum state state, bool kept)
 	joiner = LIST_FIRST(&replay->joiners);
 	if (kept) {
 		keep(replay);
-		forget_what_is_too_much(replay->replays, part);
+		forget_what_is_too_much(part);
 	} else {
 		forget(replay);
 	}
@@ -361,7 +378,7 @@ void orpc_replay_end(struct orpc_replay *replay, const unsigned char *reply,
 	}
 	/* Nobody looks at it before it is done. */
 	replay->reply = memcpy(copy, reply, len);
-	replay->len = len;
+	replay->len = (uint32_t)len;
 	conclude(replay, DONE, kept);
 }
 
@@ -386,7 +403,7 @@ bool orpc_replay_join(struct orpc_replay *replay, struct orpc_joiner *joiner,
 {
 	bool runs;
 
-	if (!may_join(replay->replays, must))
+	if (!may_join(replay->part->replays, must))
 		return false;
 	joiner->replay = replay;
 	pthread_mutex_lock(&replay->part->lock);
@@ -410,7 +427,7 @@ const unsigned char *orpc_joiner_reply(const struct orpc_joiner *joiner,
 
 void orpc_replay_part(struct orpc_joiner *joiner)
 {
-	atomic_fetch_sub(&joiner->replay->replays->njoined, 1);
+	atomic_fetch_sub(&joiner->replay->part->replays->njoined, 1);
 	orpc_replay_unref(joiner->replay);
 	joiner->replay = NULL;
 }
