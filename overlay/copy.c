@@ -81,20 +81,17 @@ static int make_object(const struct ovl_layer *layer, int fd,
 
 /* ---- extended attributes ------------------------------------------------ */
 
-/* The names, each terminated, to be freed; their length or -errno. */
-static ssize_t list_xattrs(int fd, char **names)
-{
-	char *buffer = malloc(XATTR_LIST_MAX);
-	ssize_t len = -ENOMEM;
+/* More names than nearly any file has: what the kernel makes room for is asked for
+ * with each copy. */
+#define FEW_NAMES 512
 
-	if (buffer)
-		len = ovl_fd_list_xattrs(fd, buffer, XATTR_LIST_MAX);
-	if (len <= 0) {
-		free(buffer);
-		return len == -EOPNOTSUPP ? 0 : len;
-	}
-	*names = buffer;
-	return len;
+/* As many names as there may be, each terminated, to be freed; their length or
+ * -errno. */
+static ssize_t list_many(int fd, char **names)
+{
+	*names = malloc(XATTR_LIST_MAX);
+	return *names ? ovl_fd_list_xattrs(fd, *names, XATTR_LIST_MAX)
+	              : -ENOMEM;
 }
 
 /* Attributes of the system's, for which the server may lack the privilege. */
@@ -125,25 +122,34 @@ static int copy_xattr(int from, int to, const char *name, void *value)
 	return err;
 }
 
-static int copy_xattrs(int from, int to)
+/* Those of our own stay behind. */
+static int copy_listed(int from, int to, const char *names, size_t len)
 {
-	char *names = NULL;
-	void *value = NULL;
-	ssize_t len = list_xattrs(from, &names);
-	int err = 0;
+	void *value = malloc(XATTR_SIZE_MAX);
+	int err = value ? 0 : -ENOMEM;
 
-	if (len <= 0)
-		return (int)len;
-	value = malloc(XATTR_SIZE_MAX);
-	if (!value)
-		err = -ENOMEM;
 	for (const char *name = names; !err && name < names + len;
 	     name += strlen(name) + 1) {
 		if (!ovl_xattr_private(name))
 			err = copy_xattr(from, to, name, value);
 	}
 	free(value);
-	free(names);
+	return err;
+}
+
+static int copy_xattrs(int from, int to)
+{
+	char few[FEW_NAMES], *many = NULL;
+	ssize_t len = ovl_fd_list_xattrs(from, few, sizeof(few));
+	int err = 0;
+
+	if (len == -ERANGE)
+		len = list_many(from, &many);
+	if (len > 0)
+		err = copy_listed(from, to, many ? many : few, (size_t)len);
+	else if (len != -EOPNOTSUPP)
+		err = (int)len;
+	free(many);
 	return err;
 }
 

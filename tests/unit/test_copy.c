@@ -354,6 +354,29 @@ START_TEST(attributes_are_kept_but_the_overlays_own)
 }
 END_TEST
 
+START_TEST(many_attributes_are_kept)
+{
+	char name[64];
+	int i, n = 0;
+
+	plant();
+	make_file("file", "", 0600);
+	for (i = 0; i < 40; i++) {
+		snprintf(name, sizeof(name), "user.an-attribute-among-many-%d",
+		         i);
+		n += !setxattr(tree_at("from/file"), name, &i, sizeof(i), 0);
+	}
+	if (n == 0)
+		tree_skip("no attributes here");
+	ck_assert_int_eq(copy("file"), 0);
+	for (i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "user.an-attribute-among-many-%d",
+		         i);
+		has_xattr(tree_at("to/file"), name, &i, sizeof(i));
+	}
+}
+END_TEST
+
 START_TEST(a_user_copies_what_is_his)
 {
 	if (geteuid() == 0)
@@ -651,6 +674,7 @@ int main(void)
 	tcase_add_test(tcase, acls_are_kept);
 	tcase_add_test(tcase, what_would_lose_its_acl_is_not_copied);
 	tcase_add_test(tcase, attributes_are_kept_but_the_overlays_own);
+	tcase_add_test(tcase, many_attributes_are_kept);
 	tcase_add_test(tcase, a_user_copies_what_is_his);
 	tcase_add_test(tcase, a_user_leaves_out_attributes_that_are_roots);
 	tcase_add_test(tcase, an_owner_that_cannot_be_given_fails_it);
