@@ -220,7 +220,7 @@ static int set_other(struct ovl *fs, struct ovl_node *node, int fd,
 	unsigned begun;
 	int err;
 
-	err = ovl_node_before_change(node, fd, &begun, change);
+	err = ovl_node_before_change(node, fd, fs->cache, &begun, change);
 	/* Before, and after: its data may begin to come in between, or end. */
 	ovl_metacopy_set_times(node, set);
 	if (!err)
@@ -248,7 +248,7 @@ static int open_to_set(struct ovl_node *node, const struct ovl_setattr *set,
 }
 
 /*
- * How it was just before is looked at here, once more: a copy-up may have taken
+ * How it was just before is asked for here, once more: a copy-up may have taken
  * minutes. And how it is then, before the flush, which may as well.
  */
 static int set_upper(struct ovl *fs, const struct ovl_caller *caller,
@@ -292,12 +292,14 @@ static bool is_quick(const struct ovl *fs, const struct ovl_node *node,
 	       (node->tree->upper || fs->tree.in_memory);
 }
 
-/* Those of an upper file change with each write; a lower one has none. */
+/* Those of an upper file change with each write, which others may make beside us
+ * unless they are trusted not to; a lower one has none. */
 static int look_before(struct ovl *fs, struct ovl_node *node,
                        struct ovl_attr *attr)
 {
-	return node->tree->upper ? ovl_node_reread(node, false, attr)
-	                         : ovl_node_attr(node, fs->cache, true, attr);
+	return node->tree->upper && fs->cache != OVL_CACHE_ALWAYS
+	               ? ovl_node_reread(node, false, attr)
+	               : ovl_node_attr(node, fs->cache, true, attr);
 }
 
 int ovl_setattr(struct ovl *fs, const struct ovl_caller *caller,

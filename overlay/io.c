@@ -186,7 +186,7 @@ static ssize_t write_data(struct ovl *fs, const struct ovl_caller *caller,
 	unsigned begun;
 	ssize_t n;
 
-	n = ovl_node_before_change(node, num, &begun, change);
+	n = ovl_node_before_change(node, num, fs->cache, &begun, change);
 	if (!n)
 		n = strip_setid(fs, caller, num, &change->before);
 	if (!n)

@@ -245,26 +245,6 @@ int ovl_node_reread_fd(struct ovl_node *node, int fd, bool changing,
 	return err;
 }
 
-int ovl_node_before_change(struct ovl_node *node, int fd, unsigned *begun,
-                           struct ovl_change *change)
-{
-	int err;
-
-	*begun = ovl_node_change_begin(node);
-	err = ovl_node_reread_fd(node, fd, false, &change->before);
-	change->has_before = !err;
-	return err;
-}
-
-void ovl_node_after_change(struct ovl_node *node, int fd, unsigned begun,
-                           struct ovl_change *change)
-{
-	change->has_after =
-		!ovl_node_reread_fd(node, fd, false, &change->after);
-	if (!ovl_node_change_end(node, begun))
-		change->has_before = false;
-}
-
 static bool is_fresh(uint64_t checked, enum ovl_cache cache)
 {
 	switch (cache) {
@@ -277,6 +257,51 @@ static bool is_fresh(uint64_t checked, enum ovl_cache cache)
 	}
 }
 
+/* How it is, if that is known. */
+static bool recall(struct ovl_node *node, enum ovl_cache cache,
+                   struct ovl_attr *attr)
+{
+	bool fresh;
+
+	ovl_node_lock(node);
+	fresh = is_fresh(node->checked, cache);
+	if (fresh)
+		ovl_node_get_attr(node, attr);
+	ovl_node_unlock(node);
+	return fresh;
+}
+
+int ovl_node_before_change(struct ovl_node *node, int fd, enum ovl_cache cache,
+                           unsigned *begun, struct ovl_change *change)
+{
+	int err = 0;
+
+	*begun = ovl_node_change_begin(node);
+	/* The last change was ours, and is known. */
+	if (cache != OVL_CACHE_ALWAYS || !recall(node, cache, &change->before))
+		err = ovl_node_reread_fd(node, fd, false, &change->before);
+	change->has_before = !err;
+	return err;
+}
+
+static void forget_attr(struct ovl_node *node)
+{
+	ovl_node_lock(node);
+	node->checked = 0;
+	ovl_node_unlock(node);
+}
+
+void ovl_node_after_change(struct ovl_node *node, int fd, unsigned begun,
+                           struct ovl_change *change)
+{
+	change->has_after =
+		!ovl_node_reread_fd(node, fd, false, &change->after);
+	if (!change->has_after)
+		forget_attr(node);
+	if (!ovl_node_change_end(node, begun))
+		change->has_before = false;
+}
+
 /* A look at it, and at what it is made of. */
 static bool may_look(const struct ovl_node *node, bool may_wait)
 {
@@ -286,14 +311,7 @@ static bool may_look(const struct ovl_node *node, bool may_wait)
 int ovl_node_attr(struct ovl_node *node, enum ovl_cache cache, bool may_wait,
                   struct ovl_attr *attr)
 {
-	bool fresh;
-
-	ovl_node_lock(node);
-	fresh = is_fresh(node->checked, cache);
-	if (fresh)
-		ovl_node_get_attr(node, attr);
-	ovl_node_unlock(node);
-	if (fresh)
+	if (recall(node, cache, attr))
 		return 0;
 	if (!may_look(node, may_wait))
 		return -EAGAIN;

@@ -49,13 +49,14 @@ int ovl_node_reread_fd(struct ovl_node *node, int fd, bool changing,
 
 /*
  * What is open as `fd`, an upper node but no directory, is about to be changed by
- * the server: how it is before; and how it is after, which is to be called in any
- * case, with the same `begun`. It tells no `before` where another change of ours
- * has been under way meanwhile: that would pass for the client's own. Errors as
- * above, and then there is no `before` either. Blocks.
+ * the server: how it is before, which is known where `cache` says that nobody else
+ * changes it; and how it is after, which is to be called in any case, with the same
+ * `begun`. It tells no `before` where another change of ours has been under way
+ * meanwhile: that would pass for the client's own. Errors as above, and then there
+ * is no `before` either. Blocks.
  */
-int ovl_node_before_change(struct ovl_node *node, int fd, unsigned *begun,
-                           struct ovl_change *change);
+int ovl_node_before_change(struct ovl_node *node, int fd, enum ovl_cache cache,
+                           unsigned *begun, struct ovl_change *change);
 void ovl_node_after_change(struct ovl_node *node, int fd, unsigned begun,
                            struct ovl_change *change);
 
