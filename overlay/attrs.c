@@ -269,6 +269,52 @@ static int set_upper(struct ovl *fs, const struct ovl_caller *caller,
 	return err;
 }
 
+/*
+ * How a copy is that was made with what is to be set. Its `before` is how the original
+ * is; unless the copy has been changed since it is there, which shows in its count.
+ */
+static int tell_copy(struct ovl *fs, struct ovl_node *node,
+                     struct ovl_change *change)
+{
+	const unsigned begun = ovl_node_change_begin(node);
+
+	change->has_after =
+		!ovl_node_attr(node, OVL_CACHE_ALWAYS, true, &change->after);
+	if (!ovl_node_change_end(node, begun) || begun != 0)
+		change->has_before = false;
+	return flush_attrs(fs, node);
+}
+
+/* Whether it is the mode of a file that is set, and nothing else. */
+static bool sets_file_mode(const struct ovl_node *node,
+                           const struct ovl_setattr *set)
+{
+	return S_ISREG(ovl_node_type(node)) && set->has_mode && !set->has_uid &&
+	       !set->has_gid && !set->has_size &&
+	       set->set_atime == OVL_TIME_KEEP &&
+	       set->set_mtime == OVL_TIME_KEEP;
+}
+
+/* Of what may have to be copied up first: if so, a new mode comes with the copy. */
+static int set_over(struct ovl *fs, const struct ovl_caller *caller,
+                    struct ovl_node *node, const struct ovl_setattr *set,
+                    struct ovl_change *change)
+{
+	const uint64_t size = set->has_size ? set->size : OVL_COPYUP_ATTRS;
+	struct ovl_copyup_mode mode = { .mode = set->mode & 07777 };
+	struct ovl_node *upper;
+	int err;
+
+	err = ovl_copyup_for(fs, caller, node, size,
+	                     sets_file_mode(node, set) ? &mode : NULL, &upper);
+	if (err)
+		return err;
+	err = mode.is_set ? tell_copy(fs, upper, change)
+	                  : set_upper(fs, caller, upper, set, change);
+	ovl_node_unref(upper);
+	return err;
+}
+
 static int check_size(const struct ovl_node *node,
                       const struct ovl_setattr *set)
 {
@@ -308,7 +354,6 @@ int ovl_setattr(struct ovl *fs, const struct ovl_caller *caller,
 {
 	struct ovl_setattr wanted = *set;
 	struct ovl_change unasked;
-	struct ovl_node *upper = NULL;
 	int err;
 
 	change = ovl_change_start(change, &unasked);
@@ -325,13 +370,5 @@ int ovl_setattr(struct ovl *fs, const struct ovl_caller *caller,
 	if (!err)
 		err = ovl_may_setattr(fs, caller, node, &change->before,
 		                      &wanted);
-	if (!err)
-		err = ovl_copyup_for(fs, caller, node,
-		                     wanted.has_size ? wanted.size
-		                                     : OVL_COPYUP_ATTRS,
-		                     &upper);
-	if (!err)
-		err = set_upper(fs, caller, upper, &wanted, change);
-	ovl_node_unref(upper);
-	return err;
+	return err ? err : set_over(fs, caller, node, &wanted, change);
 }

@@ -29,6 +29,17 @@
 
 /* ---- making the copy ------------------------------------------------------------ */
 
+/* What to copy. */
+struct job {
+	struct ovl_node *node;
+	uint64_t size;
+	/* By which of its names; NULL: any that shows it. */
+	struct ovl_node *dir;
+	const char *name;
+	/* What the copy gets instead of the original's; NULL: nothing. */
+	struct ovl_copyup_mode *mode;
+};
+
 /* A copy in the work directory, on its way to its place. */
 struct copy {
 	char tmp[OVL_TMPNAME_SIZE]; /* its name there */
@@ -182,9 +193,11 @@ static void discard_copy(struct ovl *fs, const struct ovl_node *node,
 }
 
 /* The copy, complete with its origin. */
-static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
+static int make_copy(struct ovl *fs, const struct job *what,
                      struct ovl_copying *copying, struct copy *copy)
 {
+	struct ovl_node *node = what->node;
+	const uint64_t size = what->size;
 	struct source source;
 	struct ovl_attr attr;
 	int err;
@@ -201,6 +214,8 @@ static int make_copy(struct ovl *fs, struct ovl_node *node, uint64_t size,
 		/* What is cut shows as soon as the copy does. */
 		if (source.has_data && size < attr.size)
 			clock_gettime(CLOCK_REALTIME_COARSE, &attr.mtime);
+		if (what->mode)
+			attr.mode = (attr.mode & S_IFMT) | what->mode->mode;
 		err = copy_object(fs, &source, &attr, size, copying, copy);
 	}
 	close_source(&source);
@@ -331,14 +346,6 @@ out:
 	return err;
 }
 
-/* What to copy, and by which of its names: NULL, any that shows it. */
-struct job {
-	struct ovl_node *node;
-	uint64_t size;
-	struct ovl_node *dir;
-	const char *name;
-};
-
 /* Its parent in the overlay, with an upper part, and its name there. */
 static int upper_place(struct ovl *fs, const struct job *what,
                        struct ovl_node **dir, char *name)
@@ -424,11 +431,13 @@ static int copy_up(struct ovl *fs, const struct job *what,
 		return err;
 	copying->dir = dir;
 	copying->name = name;
-	err = make_copy(fs, what->node, what->size, copying, &copy);
+	err = make_copy(fs, what, copying, &copy);
 	if (!err)
 		err = install(fs, what, dir, name, &copy, upper);
 	if (!err)
 		atomic_fetch_add(&fs->copyups, 1);
+	if (!err && what->mode)
+		what->mode->is_set = true;
 	ovl_node_unref(dir);
 	return err;
 }
@@ -485,22 +494,21 @@ static int copy_once(struct ovl *fs, const struct job *what,
 	return err;
 }
 
-/* By whichever name. */
-static int copy_up_any(struct ovl *fs, struct ovl_node *node, uint64_t size,
-                       struct ovl_node **upper)
+/* Of what was found, and may have no name any more. */
+static int copy_found(struct ovl *fs, const struct job *what,
+                      struct ovl_node **upper)
 {
-	const struct job what = { .node = node, .size = size };
+	int err = copy_once(fs, what, upper);
 
-	return copy_once(fs, &what, upper);
+	return err == -ENOENT ? -ESTALE : err;
 }
 
 int ovl_copyup(struct ovl *fs, struct ovl_node *node, uint64_t size,
                struct ovl_node **upper)
 {
-	int err = copy_up_any(fs, node, size, upper);
+	const struct job what = { .node = node, .size = size };
 
-	/* It was found, and has no name any more. */
-	return err == -ENOENT ? -ESTALE : err;
+	return copy_found(fs, &what, upper);
 }
 
 /* Whether a copy can be put there without delay. */
@@ -538,22 +546,26 @@ static int check_quick(struct ovl *fs, struct ovl_node *node, uint64_t size)
 
 int ovl_copyup_for(struct ovl *fs, const struct ovl_caller *caller,
                    struct ovl_node *node, uint64_t size,
-                   struct ovl_node **upper)
+                   struct ovl_copyup_mode *mode, struct ovl_node **upper)
 {
+	const struct job what = { .node = node, .size = size, .mode = mode };
 	int err = 0;
 
 	if (!caller->may_wait && !node->tree->upper && !fs->read_only)
 		err = check_quick(fs, node, size);
-	return err ? err : ovl_copyup(fs, node, size, upper);
+	return err ? err : copy_found(fs, &what, upper);
 }
 
 int ovl_copyup_to_name(struct ovl *fs, struct ovl_node *node,
                        struct ovl_node **upper)
 {
-	bool follows = fs->redirect_dir != OVL_REDIRECT_NOFOLLOW;
+	const bool follows = fs->redirect_dir != OVL_REDIRECT_NOFOLLOW;
+	const struct job what = {
+		.node = node,
+		.size = follows ? OVL_COPYUP_ATTRS : OVL_COPYUP_ALL,
+	};
 
-	return copy_up_any(fs, node,
-	                   follows ? OVL_COPYUP_ATTRS : OVL_COPYUP_ALL, upper);
+	return copy_once(fs, &what, upper);
 }
 
 int ovl_copyup_name(struct ovl *fs, struct ovl_node *dir, const char *name,

@@ -4,7 +4,9 @@
 #ifndef VENEER_OVERLAY_COPYUP_H
 #define VENEER_OVERLAY_COPYUP_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "overlay/fs.h"
 
@@ -27,13 +29,20 @@
 int ovl_copyup(struct ovl *fs, struct ovl_node *node, uint64_t size,
                struct ovl_node **upper);
 
+/* A mode (07777) for the copy, and whether a copy was made that has it. */
+struct ovl_copyup_mode {
+	mode_t mode;
+	bool is_set;
+};
+
 /*
  * The same for this caller. If he may not wait, -EAGAIN, unless it is a small file
  * of one name in layers that are in memory, whose directory has an upper part.
+ * `mode`: of a regular file, what a copy gets that is made now; NULL: the original's.
  */
 int ovl_copyup_for(struct ovl *fs, const struct ovl_caller *caller,
                    struct ovl_node *node, uint64_t size,
-                   struct ovl_node **upper);
+                   struct ovl_copyup_mode *mode, struct ovl_node **upper);
 
 /*
  * The same of what is to get another name; but -ENOENT where it has been removed. A

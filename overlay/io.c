@@ -263,7 +263,7 @@ ssize_t ovl_write(struct ovl *fs, const struct ovl_caller *caller,
 	if (!caller->may_wait &&
 	    (!ovl_node_has_data(node) || stable != OVL_UNSTABLE))
 		return -EAGAIN;
-	n = ovl_copyup_for(fs, caller, node, OVL_COPYUP_ALL, &upper);
+	n = ovl_copyup_for(fs, caller, node, OVL_COPYUP_ALL, NULL, &upper);
 	if (n)
 		return n;
 	n = write_upper(fs, caller, upper, data, count, offset, stable, change);

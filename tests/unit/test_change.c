@@ -265,6 +265,57 @@ START_TEST(a_setattr_begins_after_its_copy_up)
 }
 END_TEST
 
+static const struct ovl_setattr only_mode = { .has_mode = true, .mode = 0700 };
+
+static void set_mode(struct ovl_change *told)
+{
+	struct ovl_node *node = get("object");
+
+	ck_assert_int_eq(ovl_setattr(fs, &root, node, &only_mode, NULL, told),
+	                 0);
+	ovl_node_unref(node);
+}
+
+START_TEST(a_mode_comes_with_the_copy)
+{
+	struct ovl_attr shown;
+	struct stat lower;
+
+	tree_file("low/object", "text");
+	stage.metacopy = _i;
+	open_fs();
+	shown = attr_of("object");
+	set_mode(&change);
+	ck_assert(tells_both(&change));
+	/* What the client had seen, which the copy's would not be. */
+	ck_assert(!memcmp(&change.before.ctime, &shown.ctime,
+	                  sizeof(struct timespec)));
+	ck_assert_uint_eq(change.before.mode & 07777, 0644);
+	ck_assert_uint_eq(change.after.mode & 07777, 0700);
+	ck_assert_uint_eq(change.after.size, 4);
+	shown = attr_of("object");
+	ck_assert(!memcmp(&change.after.ctime, &shown.ctime,
+	                  sizeof(struct timespec)));
+	ck_assert_int_eq(stat(tree_at("low/object"), &lower), 0);
+	ck_assert_uint_eq(lower.st_mode & 07777, 0644);
+	ck_assert(has_text("object", "text"));
+}
+END_TEST
+
+START_TEST(what_is_written_to_the_copy_since_is_not_claimed)
+{
+	tree_file("low/object", "text");
+	open_fs();
+	at(IN_FLUSH, write_by_other);
+	set_mode(&change);
+	ck_assert_int_eq(moment, NEVER);
+	ck_assert(!change.has_before && change.has_after);
+	ck_assert_uint_eq(change.after.mode & 07777, 0700);
+	ck_assert_uint_eq(attr_of("object").size, OTHERS + 4);
+	ck_assert_uint_eq(attr_of("object").mode & 07777, 0700);
+}
+END_TEST
+
 /* ---- together ------------------------------------------------------------------- */
 
 START_TEST(writes_at_one_time_claim_nothing)
@@ -375,6 +426,8 @@ int main(void)
 	                    OVL_DATA_SYNC, OVL_FILE_SYNC + 1);
 	tcase_add_test(tcase, a_setattr_is_over_before_its_flush);
 	tcase_add_test(tcase, a_setattr_begins_after_its_copy_up);
+	tcase_add_loop_test(tcase, a_mode_comes_with_the_copy, 0, 2);
+	tcase_add_test(tcase, what_is_written_to_the_copy_since_is_not_claimed);
 	tcase_add_loop_test(tcase, writes_at_one_time_claim_nothing, 0, 2);
 	tcase_add_loop_test(tcase, what_is_set_at_one_time_is_not_claimed, 0,
 	                    2);
