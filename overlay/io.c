@@ -6,6 +6,7 @@
 #include "overlay/overlay.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -64,9 +65,50 @@ static size_t up_to(size_t count, uint64_t offset, uint64_t size)
 	return count < size - offset ? count : size - offset;
 }
 
+/*
+ * The same to a pipe, which may take less. -EOPNOTSUPP: the filesystem cannot; or it
+ * might wait, which splice(2) tells nobody beforehand.
+ */
+static ssize_t splice_all(int fd, int pipe, size_t count, uint64_t offset,
+                          bool may_wait)
+{
+	off64_t at = (off64_t)offset;
+	size_t done = 0;
+	ssize_t n;
+
+	if (!may_wait)
+		return -EOPNOTSUPP;
+	while (done < count) {
+		n = splice(fd, &at, pipe, NULL, count - done,
+		           SPLICE_F_NONBLOCK);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && done == 0)
+			return errno == EINVAL ? -EOPNOTSUPP : -errno;
+		if (n <= 0)
+			break;
+		done += n;
+	}
+	return done;
+}
+
+/* Where data are read to. */
+struct sink {
+	void *data; /* NULL: to the pipe */
+	int pipe;
+};
+
+static ssize_t read_to(const struct sink *sink, int fd, size_t count,
+                       uint64_t offset, bool may_wait)
+{
+	return sink->data ? read_all(fd, sink->data, count, offset,
+	                             may_wait ? 0 : RWF_NOWAIT)
+	                  : splice_all(fd, sink->pipe, count, offset, may_wait);
+}
+
 static ssize_t read_file(struct ovl *fs, const struct ovl_caller *caller,
-                         struct ovl_node *node, void *data, size_t count,
-                         uint64_t offset, bool *eof)
+                         struct ovl_node *node, const struct sink *sink,
+                         size_t count, uint64_t offset, bool *eof)
 {
 	struct ovl_attr attr;
 	struct ovl_data data_fd;
@@ -85,13 +127,23 @@ static ssize_t read_file(struct ovl *fs, const struct ovl_caller *caller,
 	/* A metacopy may be cut shorter than the data that it is yet to get. */
 	if (!ovl_node_has_data(node))
 		count = up_to(count, offset, attr.size);
-	n = read_all(ovl_fd_num(data_fd.fd), data, count, offset,
-	             caller->may_wait || data_fd.layer->never_waits
-	                     ? 0
-	                     : RWF_NOWAIT);
+	n = read_to(sink, ovl_fd_num(data_fd.fd), count, offset,
+	            caller->may_wait || data_fd.layer->never_waits);
 	ovl_data_close(&data_fd);
 	if (n >= 0)
 		*eof = (size_t)n < count || offset + n >= attr.size;
+	return n;
+}
+
+static ssize_t read_shown(struct ovl *fs, const struct ovl_caller *caller,
+                          struct ovl_node *node, const struct sink *sink,
+                          size_t count, uint64_t offset, bool *eof)
+{
+	struct ovl_node *upper = ovl_find_upper(fs, node);
+	ssize_t n = read_file(fs, caller, upper ? upper : node, sink, count,
+	                      offset, eof);
+
+	ovl_node_unref(upper);
 	return n;
 }
 
@@ -99,12 +151,18 @@ ssize_t ovl_read(struct ovl *fs, const struct ovl_caller *caller,
                  struct ovl_node *node, void *data, size_t count,
                  uint64_t offset, bool *eof)
 {
-	struct ovl_node *upper = ovl_find_upper(fs, node);
-	ssize_t n = read_file(fs, caller, upper ? upper : node, data, count,
-	                      offset, eof);
+	const struct sink sink = { .data = data };
 
-	ovl_node_unref(upper);
-	return n;
+	return read_shown(fs, caller, node, &sink, count, offset, eof);
+}
+
+ssize_t ovl_read_to_pipe(struct ovl *fs, const struct ovl_caller *caller,
+                         struct ovl_node *node, int pipe, size_t count,
+                         uint64_t offset, bool *eof)
+{
+	const struct sink sink = { .pipe = pipe };
+
+	return read_shown(fs, caller, node, &sink, count, offset, eof);
 }
 
 ssize_t ovl_readlink(struct ovl *fs, const struct ovl_caller *caller,

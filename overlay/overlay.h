@@ -203,6 +203,16 @@ ssize_t ovl_read(struct ovl *fs, const struct ovl_caller *caller,
                  struct ovl_node *node, void *data, size_t count,
                  uint64_t offset, bool *eof);
 
+/*
+ * The same into a pipe, by splice(2): no copy is made, and what is changed in the file
+ * before the bytes are taken out of the pipe may show there. On an error, of which
+ * -EOPNOTSUPP says that the file cannot be read so, or not by who may not wait, nothing
+ * is in it.
+ */
+ssize_t ovl_read_to_pipe(struct ovl *fs, const struct ovl_caller *caller,
+                         struct ovl_node *node, int pipe, size_t count,
+                         uint64_t offset, bool *eof);
+
 /* One name of a listing. */
 struct ovl_dirent {
 	const char *name; /* terminated; good during the callback only */

@@ -123,6 +123,7 @@ struct orpc_buf *orpc_bufs_take(struct orpc_bufs *bufs, size_t need)
 	atomic_fetch_add(&bufs->used, buf->cap);
 	buf->next = NULL;
 	buf->sent = buf->len = 0;
+	buf->pipe = NULL;
 	buf->refs = 1;
 	return buf;
 }

@@ -28,7 +28,9 @@
 struct orpc_buf {
 	struct orpc_buf *next; /* in a store, or in a queue of replies */
 	size_t cap;            /* bytes in data */
-	size_t sent, len;      /* replies: [sent, len) is still to be sent */
+	size_t sent, len;      /* replies: [sent, len) is still to be sent, */
+	struct orpc_pipe
+		*pipe; /* and then what is in there, if it is not NULL */
 	unsigned refs;
 	unsigned size; /* which of the store's sizes */
 	_Alignas(16) unsigned char data[];

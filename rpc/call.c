@@ -5,6 +5,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "rpc/loop.h"
 
@@ -13,10 +14,16 @@ static unsigned char *reply_header(struct orpc_request *request)
 	return request->out->data + request->at + ORPC_MARK_SIZE;
 }
 
-/* The reply has `len` bytes: put its record mark in front. */
+static size_t piped(const struct orpc_request *request)
+{
+	return request->pipe ? request->pipe->len : 0;
+}
+
+/* The reply has `len` bytes here: put its record mark in front. */
 static void seal(struct orpc_request *request, size_t len)
 {
-	uint32_t mark = htobe32(ORPC_MARK_LAST | (uint32_t)len);
+	uint32_t mark =
+		htobe32(ORPC_MARK_LAST | (uint32_t)(len + piped(request)));
 
 	memcpy(request->out->data + request->at, &mark, sizeof(mark));
 	request->reply_len = ORPC_MARK_SIZE + len;
@@ -136,9 +143,17 @@ static enum orpc_outcome find_replay(struct orpc_request *request)
 	return ORPC_NO_MEMORY;
 }
 
+static void drop_pipe(struct orpc_request *request)
+{
+	orpc_pipe_put(request->pipe);
+	request->pipe = NULL;
+}
+
 static enum orpc_outcome encode(struct orpc_request *request,
                                 enum orpc_status status)
 {
+	if (status != ORPC_DONE || piped(request) == 0)
+		drop_pipe(request);
 	switch (status) {
 	case ORPC_DONE:
 	case ORPC_NOT_NOW:
@@ -182,6 +197,7 @@ enum orpc_outcome orpc_request_begin(struct orpc_request *request,
 	enum auth_stat why;
 	size_t args;
 
+	request->pipe = NULL;
 	switch (orpc_msg_decode(record, len, call, &args, &why)) {
 	case ORPC_MSG_GARBAGE:
 		return ORPC_BROKEN;
@@ -219,6 +235,35 @@ void orpc_request_abandon(struct orpc_request *request)
 {
 	if (request->replay)
 		orpc_replay_abandon(request->replay);
+}
+
+int orpc_call_pipe(struct orpc_call *call, size_t size)
+{
+	struct orpc_request *request =
+		orpc_container(call, struct orpc_request, call);
+
+	if (!request->pipes || size < ORPC_PIPE_LEAST ||
+	    size > ORPC_PIPE_BYTES || size > call->max_results)
+		return -1;
+	request->pipe = orpc_pipe_take(request->pipes);
+	return request->pipe ? request->pipe->to : -1;
+}
+
+bool orpc_call_piped(struct orpc_call *call, size_t len)
+{
+	struct orpc_request *request =
+		orpc_container(call, struct orpc_request, call);
+	static const char zeros[BYTES_PER_XDR_UNIT];
+	const size_t padding = -len % sizeof(zeros);
+	struct orpc_pipe *pipe = request->pipe;
+
+	if (len > 0 && (padding == 0 ||
+	                write(pipe->to, zeros, padding) == (ssize_t)padding)) {
+		pipe->len = len + padding;
+		return true;
+	}
+	drop_pipe(request);
+	return false;
 }
 
 int orpc_call_reserve(struct orpc_call *call, size_t size)

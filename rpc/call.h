@@ -18,6 +18,7 @@
 #include "rpc/buf.h"
 #include "rpc/msg.h"
 #include "rpc/orpc.h"
+#include "rpc/pipe.h"
 #include "rpc/record.h"
 #include "rpc/replay.h"
 
@@ -42,7 +43,9 @@ struct orpc_request {
 	struct orpc_buf *out;         /* the reply goes to out->data + at, */
 	size_t at;                    /* with room for ORPC_REPLY_ROOM there */
 	bool own_out;                 /* it is this reply's alone */
-	size_t reply_len;             /* with its record mark */
+	size_t reply_len;             /* with its record mark; and then */
+	struct orpc_pipes *pipes;     /* NULL: there are none here */
+	struct orpc_pipe *pipe;       /* what is in there, if it is not NULL */
 };
 
 enum orpc_outcome {
@@ -56,9 +59,9 @@ enum orpc_outcome {
 
 /*
  * Run a record on the loop. Set before: peer, datagram, max_results and
- * usual_results of the call; replays, bufs, out and at. A procedure may have put
+ * usual_results of the call; replays, bufs, pipes, out and at. A procedure may have put
  * another buffer in `out` (then own_out is set), which is the owner's to put back or to
- * send.
+ * send; as is `pipe`.
  */
 enum orpc_outcome orpc_request_begin(struct orpc_request *request,
                                      const struct orpc_programs *programs,

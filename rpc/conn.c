@@ -71,12 +71,14 @@ static void send_replies(struct orpc_conn *conn)
 }
 
 void orpc_conn_queue(struct orpc_conn *conn, struct orpc_buf *buf, size_t at,
-                     size_t len)
+                     size_t len, struct orpc_pipe *pipe)
 {
+	const size_t before = conn->output.queued;
+
 	if (conn->output.queued == 0)
 		orpc_conn_is_even(conn);
-	orpc_output_commit(&conn->output, buf, at, len);
-	conn->spent += len + CALL_COUNTS_AS;
+	orpc_output_commit(&conn->output, buf, at, len, pipe);
+	conn->spent += conn->output.queued - before + CALL_COUNTS_AS;
 	if (conn->output.queued >= conn->shard->service->config.max_queued)
 		conn->choked = true;
 	orpc_count(&conn->shard->counters.calls);
@@ -85,7 +87,8 @@ void orpc_conn_queue(struct orpc_conn *conn, struct orpc_buf *buf, size_t at,
 static void queue_reply(struct orpc_conn *conn,
                         const struct orpc_request *request)
 {
-	orpc_conn_queue(conn, request->out, request->at, request->reply_len);
+	orpc_conn_queue(conn, request->out, request->at, request->reply_len,
+	                request->pipe);
 }
 
 /* ---- Calls ---- */
@@ -105,10 +108,12 @@ static void call_done(struct orpc_task *task)
 	conn->pooled_bytes -= pooled->request.args_len;
 	if (conn->at_gate == pooled)
 		conn->at_gate = NULL;
-	if (conn->fd >= 0)
+	if (conn->fd >= 0) {
 		queue_reply(conn, &pooled->request);
-	else
+	} else {
 		orpc_bufs_put(&shard->bufs, pooled->request.out);
+		orpc_pipe_put(pooled->request.pipe);
+	}
 	orpc_bufs_put(&shard->bufs, pooled->in);
 	free(pooled);
 	orpc_conn_settle_soon(conn);
@@ -202,6 +207,7 @@ static bool take_record(struct orpc_conn *conn, unsigned char *record,
 	request.call.usual_results = shard->service->config.max_results;
 	request.replays = shard->service->replays;
 	request.bufs = &shard->bufs;
+	request.pipes = &shard->service->pipes;
 	request.own_out = false;
 	request.out = orpc_output_place(&conn->output, &shard->bufs,
 	                                ORPC_REPLY_ROOM, &request.at);

@@ -88,9 +88,10 @@ void orpc_conn_go_on(struct orpc_conn *conn);
 /* See, at the end of this turn, what it has come to; it may be closed. */
 void orpc_conn_settle_soon(struct orpc_conn *conn);
 
-/* A reply of `len` bytes is at `at` in `buf`, as orpc_output_commit has it. */
+/* A reply of `len` bytes is at `at` in `buf`, and in `pipe`, as orpc_output_commit has
+ * it. */
 void orpc_conn_queue(struct orpc_conn *conn, struct orpc_buf *buf, size_t at,
-                     size_t len);
+                     size_t len, struct orpc_pipe *pipe);
 
 /* Close it, saying why. */
 void orpc_conn_give_up(struct orpc_conn *conn, enum orpc_log_kind kind,

@@ -40,7 +40,7 @@ static void pass_on(struct orpc_conn *conn, const unsigned char *reply,
 		return;
 	}
 	memcpy(buf->data, reply, len);
-	orpc_conn_queue(conn, buf, 0, len);
+	orpc_conn_queue(conn, buf, 0, len, NULL);
 }
 
 /* Back in the loop: the first one has ended. */

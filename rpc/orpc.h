@@ -86,6 +86,17 @@ typedef enum orpc_status orpc_proc_fn(struct orpc_call *call, void *arg);
 int orpc_call_reserve(struct orpc_call *call, size_t size);
 
 /*
+ * Where the last `size` bytes of the results, a file's data, may be spliced to
+ * instead of encoded (splice(2)): the end of an empty pipe that takes so many, if they
+ * begin at the start of a page. -1: encode them. Only once in a call.
+ * orpc_call_piped says how many are there; XDR's padding is put behind them. False:
+ * there are none, or they do not go that way, and no pipe is wanted any more.
+ */
+#define ORPC_PIPE_LEAST (128u << 10) /* less is copied as fast */
+int orpc_call_pipe(struct orpc_call *call, size_t size);
+bool orpc_call_piped(struct orpc_call *call, size_t len);
+
+/*
  * For a client that sends its call again a procedure is carried out again, or
  * only once (replay.h): then what it has said is kept, but with ORPC_NOT_NOW,
  * and its results have ORPC_RESULTS_MIN bytes at most.

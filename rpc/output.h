@@ -14,6 +14,7 @@
 #include <stddef.h>
 
 #include "rpc/buf.h"
+#include "rpc/pipe.h"
 
 struct orpc_output {
 	struct orpc_buf *first, *last;
@@ -30,10 +31,11 @@ struct orpc_buf *orpc_output_place(struct orpc_output *output,
 
 /*
  * A reply of `len` bytes is at `at` in `buf`: the place last given, or a buffer
- * of the caller's, whose reference is taken.
+ * of the caller's, whose reference is taken; and goes on in `pipe`, which is taken
+ * as well, if that is not NULL.
  */
 void orpc_output_commit(struct orpc_output *output, struct orpc_buf *buf,
-                        size_t at, size_t len);
+                        size_t at, size_t len, struct orpc_pipe *pipe);
 
 /* Send what the socket takes. 0, or -errno (not -EAGAIN). */
 int orpc_output_send(struct orpc_output *output, struct orpc_bufs *bufs,

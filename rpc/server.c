@@ -205,9 +205,10 @@ static void on_shortage(void *arg, int err)
 int orpc_server_adopt(struct orpc_server *server, int fd)
 {
 	struct sockaddr_storage peer = { .ss_family = AF_UNIX };
-	int flags = fcntl(fd, F_GETFD), err = 0;
+	int flags = fcntl(fd, F_GETFL), err = 0;
 
-	if (flags < 0 || fcntl(fd, F_SETFD, flags | FD_CLOEXEC))
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) ||
+	    fcntl(fd, F_SETFD, FD_CLOEXEC))
 		return -errno;
 	pthread_mutex_lock(&server->lock);
 	if (server->state == RUNNING)
@@ -307,6 +308,7 @@ int orpc_server_new(const struct orpc_config *given,
 	server->service.bytes_given = given->max_bytes != 0;
 	orpc_log_init(&server->service.log, config.log, config.log_arg);
 	pthread_mutex_init(&server->lock, NULL);
+	orpc_pipes_init(&server->service.pipes);
 	server->close_all.run = close_all;
 	server->service.ended_fd = eventfd(0, EFD_CLOEXEC);
 	err = server->service.ended_fd < 0 ? -errno : 0;
@@ -418,6 +420,7 @@ void orpc_server_free(struct orpc_server *server)
 	if (server->service.ended_fd >= 0)
 		close(server->service.ended_fd);
 	orpc_replays_free(server->service.replays);
+	orpc_pipes_release(&server->service.pipes);
 	pthread_mutex_destroy(&server->lock);
 	free((void *)server->service.programs.list);
 	free(server);

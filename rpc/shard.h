@@ -33,6 +33,7 @@ struct orpc_service {
 	bool bytes_given;          /* max_bytes is no default */
 	struct orpc_programs programs;
 	struct orpc_replays *replays;
+	struct orpc_pipes pipes;
 	struct orpc_log log;
 	int ended_fd; /* an eventfd that counts the shards that have ended */
 };

@@ -251,6 +251,7 @@ static void take_datagram(struct orpc_udp *udp, struct orpc_buf *in, size_t len,
 	request.call.usual_results = request.call.max_results;
 	request.replays = shard->service->replays;
 	request.bufs = &shard->bufs;
+	request.pipes = NULL;
 	request.at = 0;
 	request.own_out = true;
 	request.out = orpc_bufs_take(&shard->bufs, ORPC_REPLY_ROOM);

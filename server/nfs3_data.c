@@ -10,17 +10,49 @@
 /* No file has a byte at or past this offset. */
 #define OFFSET_MAX ((uint64_t)INT64_MAX)
 
-/*
- * The data are read to where they leave from: the results are laid out around
- * them, which asks for attributes to be there always.
- */
+/* Of memory; a page of another size is made of such. */
+#define PAGE_BYTES 4096
+
+/* What of the data can go from the file to the connection by itself. 0: nothing. */
+static ssize_t read_piped(struct nfs3_request *request, uint64_t offset,
+                          uint32_t count, bool *eof)
+{
+	ssize_t got;
+	int pipe;
+
+	if (offset % PAGE_BYTES != 0)
+		return 0;
+	pipe = orpc_call_pipe(request->call, count);
+	if (pipe < 0)
+		return 0;
+	got = ovl_read_to_pipe(request->fs, &request->caller, request->node[0],
+	                       pipe, count, offset, eof);
+	return orpc_call_piped(request->call, got > 0 ? (size_t)got : 0) ? got
+	                                                                 : 0;
+}
+
+/* Read to where they leave from. */
+static ssize_t read_copied(struct nfs3_request *request, uint64_t offset,
+                           uint32_t count, bool *eof)
+{
+	int err = nfs3_reserve(request, READ_HEAD + nfsd_xdr_padded(count));
+
+	/* From the cursor, which stands after the status already. */
+	return err != 0 ? err
+	                : ovl_read(request->fs, &request->caller,
+	                           request->node[0],
+	                           (char *)request->out + READ_HEAD - 4, count,
+	                           offset, eof);
+}
+
+/* The results are laid out around the data: so attributes are there always. */
 int nfs3_read(struct nfs3_request *request)
 {
 	struct nfsd_read_args args;
 	struct ovl_attr attr;
 	uint32_t count;
 	ssize_t got;
-	bool eof;
+	bool eof, piped;
 	int err;
 
 	if (!nfsd_get_read(&request->call->args, &args))
@@ -36,14 +68,11 @@ int nfs3_read(struct nfs3_request *request)
 		count = args.count;
 	if (count > OFFSET_MAX - args.offset)
 		count = (uint32_t)(OFFSET_MAX - args.offset);
-	err = nfs3_reserve(request, READ_HEAD + nfsd_xdr_padded(count));
-	if (err != 0)
-		return err;
 
-	/* From the cursor, which stands after the status already. */
-	got = ovl_read(request->fs, &request->caller, request->node[0],
-	               (char *)request->out + READ_HEAD - 4, count, args.offset,
-	               &eof);
+	got = read_piped(request, args.offset, count, &eof);
+	piped = got > 0;
+	if (got == 0)
+		got = read_copied(request, args.offset, count, &eof);
 	if (got < 0)
 		return (int)got;
 	err = ovl_getattr(request->fs, &request->caller, request->node[0],
@@ -54,7 +83,11 @@ int nfs3_read(struct nfs3_request *request)
 		nfsd_put_post_op(request->out, &attr, request->export->id);
 	nfs3_put_u32(request, (uint32_t)got);
 	nfs3_put_u32(request, eof);
-	request->out = nfsd_put_opaque(request->out, NULL, (uint32_t)got);
+	if (piped)
+		nfs3_put_u32(request, (uint32_t)got);
+	else
+		request->out =
+			nfsd_put_opaque(request->out, NULL, (uint32_t)got);
 	return 0;
 }
 

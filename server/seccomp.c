@@ -52,6 +52,8 @@ static const char *const allowed[] = {
 	"ftruncate64",
 	"fallocate",
 	"copy_file_range",
+	"splice",
+	"pipe2",
 	"fsync",
 	"fdatasync",
 	"syncfs",

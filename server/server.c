@@ -37,8 +37,9 @@
 /* Of a reply where memory is short: all that may be long may be shorter. */
 #define BRIEF_BYTES (32u << 10)
 
-/* Descriptors that are neither connections nor the overlay's cache. */
-#define OTHER_FILES 64
+/* Descriptors that are neither connections nor the overlay's cache; half of them the
+ * ends of pipes, for READ. */
+#define OTHER_FILES 128
 
 /* Connections, where no option says how many. */
 #define DEFAULT_CONNECTIONS 1024

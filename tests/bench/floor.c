@@ -14,6 +14,7 @@
 #define ORIGIN_BYTES 40
 
 static int large, copies, upper, work;
+static int passage[2]; /* a pipe of 1 MiB */
 static unsigned next_lower, copied, created, removed;
 
 static void check(const char *what, ssize_t result)
@@ -38,6 +39,12 @@ static int make_dir(int at, const char *name)
 	return open_dir(at, name);
 }
 
+static void open_passage(void)
+{
+	check("pipe", pipe2(passage, O_CLOEXEC));
+	check("pipe", fcntl(passage[1], F_SETPIPE_SZ, 1 << 20));
+}
+
 void floor_open(const char *lower, const char *top)
 {
 	int below = open_dir(AT_FDCWD, lower), above = open_dir(AT_FDCWD, top);
@@ -45,6 +52,7 @@ void floor_open(const char *lower, const char *top)
 	large = openat(below, "large", O_RDONLY | O_CLOEXEC);
 	check("large", large);
 	copies = open_dir(below, "copy-1");
+	open_passage();
 	upper = make_dir(above, "floor-upper");
 	work = make_dir(above, "floor-work");
 }
@@ -83,6 +91,24 @@ static void name_file(char name[NAME_MAX + 1], unsigned number)
 void floor_read(void *data, size_t count, uint64_t offset)
 {
 	check("pread", pread(large, data, count, (off_t)offset));
+}
+
+void floor_send(int fd, size_t count, uint64_t offset)
+{
+	off64_t at = (off64_t)offset;
+	ssize_t n;
+
+	check("splice",
+	      splice(large, &at, passage[1], NULL, count, SPLICE_F_NONBLOCK));
+	for (; count > 0; count -= (size_t)n) {
+		n = splice(passage[0], NULL, fd, NULL, count, 0);
+		if (n < 0) { /* who asked has gone */
+			close(passage[0]);
+			close(passage[1]);
+			open_passage();
+			return;
+		}
+	}
 }
 
 /* With the attributes after it; those before are known since the last change. */

@@ -16,6 +16,8 @@
 void floor_open(const char *lower, const char *upper);
 
 void floor_read(void *data, size_t count, uint64_t offset);
+/* The same, of whole pages up to a mebibyte, to a connection. */
+void floor_send(int fd, size_t count, uint64_t offset);
 void floor_write(const void *data, size_t count, uint64_t offset);
 /* To a lower file that nobody has written to. */
 void floor_first_write(const void *data, size_t count);

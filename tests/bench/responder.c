@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -92,6 +93,14 @@ static unsigned results(uint32_t prog, uint32_t proc, uint32_t count,
 	return 22; /* attributes */
 }
 
+/* Data that are less are copied as fast as the file's pages are passed on. */
+#define LARGE (128 << 10)
+
+static bool passes_on(uint32_t proc, uint32_t count)
+{
+	return makes_calls && proc == READ && count >= LARGE;
+}
+
 /* `end`: of the call. What it ends with is known, and so where that is. */
 static void make_calls(uint32_t proc, const unsigned char *end)
 {
@@ -99,8 +108,8 @@ static void make_calls(uint32_t proc, const unsigned char *end)
 
 	switch (proc) {
 	case READ: /* offset, count */
-		floor_read(data, last < MAX_DATA ? last : MAX_DATA,
-		           word_at(end - 8));
+		if (!passes_on(proc, last))
+			floor_read(data, last, word_at(end - 8));
 		break;
 	case WRITE: /* offset, count, stable, data: zeros, of one of two sizes */
 		if (word_at(end - 4096 - 4) == 4096)
@@ -132,18 +141,18 @@ static void answer(uint32_t xid, uint32_t prog, uint32_t proc, uint32_t count)
 	n = 7 + results(prog, proc, count, words + 7, &more);
 	words[0] = htonl(0x80000000u | (uint32_t)(4 * (n - 1) + more));
 	output.iov[output.niov++] = (struct iovec){ words, 4 * n };
-	if (more)
+	if (more && !(prog != MOUNT && passes_on(proc, count)))
 		output.iov[output.niov++] = (struct iovec){ data, more };
 }
 
-static void send_replies(int fd)
+static void send_replies(int fd, int flags)
 {
 	struct msghdr msg = { .msg_iov = output.iov,
 		              .msg_iovlen = output.niov };
 	ssize_t n;
 
 	while (msg.msg_iovlen > 0) {
-		n = sendmsg(fd, &msg, MSG_NOSIGNAL);
+		n = sendmsg(fd, &msg, MSG_NOSIGNAL | flags);
 		if (n < 0)
 			break; /* it has gone */
 		for (; msg.msg_iovlen > 0 && (size_t)n >= msg.msg_iov->iov_len;
@@ -174,14 +183,20 @@ static void take_calls(int fd, struct line *line)
 		if (line->len - at < 4 + len)
 			break;
 		if (output.n == MAX_REPLIES)
-			send_replies(fd);
+			send_replies(fd, 0);
 		if (makes_calls && word_at(record + 16) != MOUNT)
 			make_calls(word_at(record + 24), record + 4 + len);
 		answer(word_at(record + 4), word_at(record + 16),
 		       word_at(record + 24), word_at(record + len));
+		if (word_at(record + 16) != MOUNT &&
+		    passes_on(word_at(record + 24), word_at(record + len))) {
+			send_replies(fd, MSG_MORE);
+			floor_send(fd, word_at(record + len),
+			           word_at(record + len - 4));
+		}
 		at += 4 + len;
 	}
-	send_replies(fd);
+	send_replies(fd, 0);
 	memmove(line->input, line->input + at, line->len - at);
 	line->len -= at;
 }
@@ -251,6 +266,7 @@ int main(int argc, char **argv)
 		floor_open(argv[2], argv[3]);
 		makes_calls = true;
 	}
+	signal(SIGPIPE, SIG_IGN);
 	listen_at((uint16_t)atoi(argv[1]));
 	for (;;) {
 		if (poll(fds, nfds, -1) < 0 && errno != EINTR)

@@ -1,6 +1,8 @@
 #include "config.h"
 
 #include <check.h>
+#include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +15,21 @@
 static struct fixture *fixture;
 static struct client *client;
 static nfs_fh3 root;
+
+static atomic_uint splices;
+
+/* The linker's --wrap puts this in the place of the system's. */
+ssize_t __real_splice(int in, off64_t *in_at, int out, off64_t *out_at,
+                      size_t len, unsigned flags);
+ssize_t __wrap_splice(int in, off64_t *in_at, int out, off64_t *out_at,
+                      size_t len, unsigned flags);
+
+ssize_t __wrap_splice(int in, off64_t *in_at, int out, off64_t *out_at,
+                      size_t len, unsigned flags)
+{
+	splices++;
+	return __real_splice(in, in_at, out, out_at, len, flags);
+}
 
 static void start(const char *options)
 {
@@ -138,6 +155,75 @@ START_TEST(a_read_has_a_mebibyte_at_most)
 	res = nfs_read(client, file, 2 * MIB, UINT32_MAX);
 	ck_assert_uint_eq(res->READ3res_u.resok.count, MIB);
 	ck_assert(res->READ3res_u.resok.eof);
+}
+END_TEST
+
+/* ---- without a copy ---- */
+
+/* Of a file in which no two places are alike, as far as one read goes. */
+static void assert_data(nfs_fh3 fh, uint64_t offset, uint32_t count,
+                        uint32_t there, uint64_t size)
+{
+	READ3resok *ok = &nfs_read(client, fh, offset, count)->READ3res_u.resok;
+
+	ck_assert_uint_eq(ok->count, there);
+	ck_assert_uint_eq(ok->data.data_len, there);
+	ck_assert_int_eq(ok->eof, offset + there == size);
+	ck_assert_uint_eq(ok->file_attributes.post_op_attr_u.attributes.size,
+	                  size);
+	for (uint32_t i = 0; i < there; i++)
+		if (ok->data.data_val[i] !=
+		    (char)((offset + i) * 7 + ((offset + i) >> 8)))
+			ck_abort_msg("byte %u from %llu is wrong", i,
+			             (unsigned long long)offset);
+}
+
+static void write_data(nfs_fh3 fh, uint64_t offset, uint32_t count)
+{
+	char *data = malloc(count);
+
+	ck_assert_ptr_nonnull(data);
+	for (uint32_t i = 0; i < count; i++)
+		data[i] = (char)((offset + i) * 7 + ((offset + i) >> 8));
+	ck_assert_int_eq(
+		nfs_write(client, fh, offset, data, count, UNSTABLE)->status,
+		NFS3_OK);
+	free(data);
+}
+
+START_TEST(large_reads_go_from_the_file_to_the_connection)
+{
+	/* As far as the end, which is no multiple of anything. */
+	const uint32_t size = 2 * MIB + 300003, tail = size - 2 * MIB;
+	nfs_fh3 file;
+	unsigned before;
+
+	if (!fixture_can_mount())
+		return;
+	fixture_free(fixture);
+	fixture = fixture_new_in_memory(1, "size=64m");
+	start(FIXTURE_OPTIONS);
+	file = nfs_new_file(client, root, "large", 0644);
+	write_data(file, 0, MIB);
+	write_data(file, MIB, MIB);
+	write_data(file, 2 * MIB, tail);
+	before = splices;
+	for (unsigned i = 0; i < 100; i++)
+		assert_data(file, i % 2 * MIB, MIB, MIB, size);
+	ck_assert_uint_ge(splices - before, 200);
+	for (uint32_t i = 0; i < 8; i++) {
+		assert_data(file, 2 * MIB, tail - i, tail - i, size);
+		assert_data(file, 4096 * i, 200000 + i, 200000 + i, size);
+		assert_data(file, 1 + i, MIB, MIB, size);
+	}
+	assert_data(file, 2 * MIB, MIB, tail, size);
+	assert_data(file, 2 * MIB + 4096, MIB, tail - 4096, size);
+	/* And what comes between goes where it belongs. */
+	assert_data(file, 77, 1, 1, size);
+	ck_assert_int_eq(nfs_setattr(client, file, set_size(MIB))->status,
+	                 NFS3_OK);
+	assert_data(file, 0, MIB, MIB, MIB);
+	assert_data(file, MIB, MIB, 0, MIB);
 }
 END_TEST
 
@@ -423,6 +509,7 @@ int main(void)
 	tcase_add_test(tcase, nothing_is_read_where_nothing_is_asked);
 	tcase_add_test(tcase, an_offset_beyond_63_bits_is_past_the_end);
 	tcase_add_test(tcase, a_read_has_a_mebibyte_at_most);
+	tcase_add_test(tcase, large_reads_go_from_the_file_to_the_connection);
 	tcase_add_test(tcase, only_a_file_has_data);
 	tcase_add_test(tcase, a_reader_needs_permission);
 	tcase_add_test(tcase,

@@ -14,6 +14,7 @@
 #define LARGEST (1u << 20)
 
 static struct orpc_bufs bufs;
+static struct orpc_pipes pipes;
 static struct orpc_output output;
 static int near, far; /* both ends of the connection */
 static size_t put, got;
@@ -23,17 +24,20 @@ static void setup(void)
 	int fds[2];
 
 	orpc_bufs_init(&bufs, LARGEST);
-	ck_assert_int_eq(
-		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	orpc_pipes_init(&pipes);
+	ck_assert_int_eq(socketpair(AF_UNIX,
+	                            SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+	                            0, fds),
+	                 0);
 	near = fds[0];
 	far = fds[1];
-	ck_assert_int_eq(fcntl(far, F_SETFL, O_NONBLOCK), 0);
 }
 
 static void teardown(void)
 {
 	orpc_output_release(&output, &bufs);
 	orpc_bufs_release(&bufs);
+	orpc_pipes_release(&pipes);
 	close(near);
 	close(far);
 }
@@ -60,7 +64,7 @@ static struct orpc_buf *reply(size_t size, size_t len)
 	ck_assert_ptr_nonnull(buf);
 	ck_assert_uint_ge(buf->cap - at, size);
 	fill(buf->data + at, len);
-	orpc_output_commit(&output, buf, at, len);
+	orpc_output_commit(&output, buf, at, len, NULL);
 	return buf;
 }
 
@@ -70,8 +74,29 @@ static struct orpc_buf *own_reply(size_t at, size_t len)
 	struct orpc_buf *buf = orpc_bufs_take(&bufs, at + len);
 
 	fill(buf->data + at, len);
-	orpc_output_commit(&output, buf, at, len);
+	orpc_output_commit(&output, buf, at, len, NULL);
 	return buf;
+}
+
+/* A reply that goes on in a pipe, of which there is one. */
+static void piped_reply(size_t len, size_t in_pipe)
+{
+	struct orpc_pipe *pipe = orpc_pipe_take(&pipes);
+	static unsigned char data[4096];
+	struct orpc_buf *buf;
+	size_t at, n;
+
+	ck_assert_ptr_nonnull(pipe);
+	buf = orpc_output_place(&output, &bufs, len, &at);
+	fill(buf->data + at, len);
+	for (; pipe->len < in_pipe; pipe->len += n) {
+		n = in_pipe - pipe->len;
+		if (n > sizeof(data))
+			n = sizeof(data);
+		fill(data, n);
+		ck_assert_int_eq(write(pipe->to, data, n), (ssize_t)n);
+	}
+	orpc_output_commit(&output, buf, at, len, pipe);
 }
 
 /* Read what has arrived: it is what was put, in that order. */
@@ -157,6 +182,42 @@ START_TEST(a_reply_may_follow_one_that_is_out_in_part)
 }
 END_TEST
 
+START_TEST(what_is_in_a_pipe_goes_out_in_its_place)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < 5; i++) {
+		reply(9000, 10 + i);
+		piped_reply(100 + i, ORPC_PIPE_BYTES - i);
+		piped_reply(200, 1);
+		own_reply(i, 1000 + i);
+		sum += 1311 + ORPC_PIPE_BYTES + 2 * i;
+	}
+	ck_assert_uint_eq(output.queued, sum);
+	for (int i = 0; i < 10000 && output.queued > 0; i++) {
+		ck_assert_int_eq(orpc_output_send(&output, &bufs, near), 0);
+		receive();
+	}
+	receive();
+	ck_assert_uint_eq(got, sum);
+	ck_assert_ptr_null(output.first);
+}
+END_TEST
+
+START_TEST(what_nobody_takes_any_more_is_lost_with_its_pipe)
+{
+	unsigned char byte;
+	struct orpc_pipe *pipe;
+
+	piped_reply(100, 100000);
+	orpc_output_release(&output, &bufs);
+	ck_assert_uint_eq(output.queued, 0);
+	pipe = orpc_pipe_take(&pipes);
+	ck_assert_int_eq(read(pipe->from, &byte, 1), -1);
+	orpc_pipe_put(pipe);
+}
+END_TEST
+
 START_TEST(what_is_out_goes_back_to_the_store)
 {
 	struct orpc_buf *buf = reply(1000, 100);
@@ -213,6 +274,8 @@ int main(void)
 	tcase_add_test(tcase, all_kinds_of_replies_go_out_in_order);
 	tcase_add_test(tcase, a_full_socket_takes_a_part_and_is_no_error);
 	tcase_add_test(tcase, a_reply_may_follow_one_that_is_out_in_part);
+	tcase_add_test(tcase, what_is_in_a_pipe_goes_out_in_its_place);
+	tcase_add_test(tcase, what_nobody_takes_any_more_is_lost_with_its_pipe);
 	tcase_add_test(tcase, what_is_out_goes_back_to_the_store);
 	tcase_add_test(tcase, a_place_that_nobody_used_goes_back_too);
 	tcase_add_test(tcase, a_peer_that_has_gone_is_an_error_and_no_signal);
