@@ -90,7 +90,8 @@ int orpc_call_reserve(struct orpc_call *call, size_t size);
  * instead of encoded (splice(2)): the end of an empty pipe that takes so many, if they
  * begin at the start of a page. -1: encode them. Only once in a call.
  * orpc_call_piped says how many are there; XDR's padding is put behind them. False:
- * there are none, or they do not go that way, and no pipe is wanted any more.
+ * there are none, or they do not go that way, and no pipe is wanted any more. With 0
+ * they are taken back, as a failure has to that is encoded after all.
  */
 #define ORPC_PIPE_LEAST (128u << 10) /* less is copied as fast */
 int orpc_call_pipe(struct orpc_call *call, size_t size);

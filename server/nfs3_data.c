@@ -77,6 +77,8 @@ int nfs3_read(struct nfs3_request *request)
 		return (int)got;
 	err = ovl_getattr(request->fs, &request->caller, request->node[0],
 	                  &attr);
+	if (err != 0 && piped)
+		orpc_call_piped(request->call, 0);
 	if (err != 0)
 		return err;
 	request->out =

@@ -1,11 +1,13 @@
 #include "config.h"
 
 #include <check.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "overlay/overlay.h"
 #include "tests/lib/fixture.h"
 #include "tests/lib/nfs.h"
 #include "tests/lib/suite.h"
@@ -29,6 +31,22 @@ ssize_t __wrap_splice(int in, off64_t *in_at, int out, off64_t *out_at,
 {
 	splices++;
 	return __real_splice(in, in_at, out, out_at, len, flags);
+}
+
+static bool fails; /* to look at the attributes, once */
+
+int __real_ovl_getattr(struct ovl *fs, const struct ovl_caller *caller,
+                       struct ovl_node *node, struct ovl_attr *attr);
+int __wrap_ovl_getattr(struct ovl *fs, const struct ovl_caller *caller,
+                       struct ovl_node *node, struct ovl_attr *attr);
+
+int __wrap_ovl_getattr(struct ovl *fs, const struct ovl_caller *caller,
+                       struct ovl_node *node, struct ovl_attr *attr)
+{
+	if (!fails)
+		return __real_ovl_getattr(fs, caller, node, attr);
+	fails = false;
+	return -EIO;
 }
 
 static void start(const char *options)
@@ -160,6 +178,17 @@ END_TEST
 
 /* ---- without a copy ---- */
 
+/* In memory: of what is on a disk a loop cannot know whether it would wait. */
+static bool start_in_memory(void)
+{
+	if (!fixture_can_mount())
+		return false;
+	fixture_free(fixture);
+	fixture = fixture_new_in_memory(1, "size=64m");
+	start(FIXTURE_OPTIONS);
+	return true;
+}
+
 /* Of a file in which no two places are alike, as far as one read goes. */
 static void assert_data(nfs_fh3 fh, uint64_t offset, uint32_t count,
                         uint32_t there, uint64_t size)
@@ -198,11 +227,8 @@ START_TEST(large_reads_go_from_the_file_to_the_connection)
 	nfs_fh3 file;
 	unsigned before;
 
-	if (!fixture_can_mount())
+	if (!start_in_memory())
 		return;
-	fixture_free(fixture);
-	fixture = fixture_new_in_memory(1, "size=64m");
-	start(FIXTURE_OPTIONS);
 	file = nfs_new_file(client, root, "large", 0644);
 	write_data(file, 0, MIB);
 	write_data(file, MIB, MIB);
@@ -224,6 +250,24 @@ START_TEST(large_reads_go_from_the_file_to_the_connection)
 	                 NFS3_OK);
 	assert_data(file, 0, MIB, MIB, MIB);
 	assert_data(file, MIB, MIB, 0, MIB);
+}
+END_TEST
+
+/* The reply is decoded to its last byte. */
+START_TEST(a_failure_takes_large_data_back)
+{
+	nfs_fh3 file;
+	unsigned before;
+
+	if (!start_in_memory())
+		return;
+	file = nfs_new_file(client, root, "large", 0644);
+	write_data(file, 0, MIB);
+	before = splices;
+	fails = true;
+	ck_assert_int_eq(nfs_read(client, file, 0, MIB)->status, NFS3ERR_IO);
+	ck_assert(!fails && splices > before);
+	assert_data(file, 0, MIB, MIB, MIB);
 }
 END_TEST
 
@@ -510,6 +554,7 @@ int main(void)
 	tcase_add_test(tcase, an_offset_beyond_63_bits_is_past_the_end);
 	tcase_add_test(tcase, a_read_has_a_mebibyte_at_most);
 	tcase_add_test(tcase, large_reads_go_from_the_file_to_the_connection);
+	tcase_add_test(tcase, a_failure_takes_large_data_back);
 	tcase_add_test(tcase, only_a_file_has_data);
 	tcase_add_test(tcase, a_reader_needs_permission);
 	tcase_add_test(tcase,
