@@ -156,6 +156,12 @@ ssize_t ovl_read(struct ovl *fs, const struct ovl_caller *caller,
 	return read_shown(fs, caller, node, &sink, count, offset, eof);
 }
 
+bool ovl_may_splice(const struct ovl *fs, const struct ovl_caller *caller)
+{
+	return caller->may_wait || (fs->has_upper && fs->upper.never_waits) ||
+	       (fs->stack->nlayers > 0 && fs->stack->tree.in_memory);
+}
+
 ssize_t ovl_read_to_pipe(struct ovl *fs, const struct ovl_caller *caller,
                          struct ovl_node *node, int pipe, size_t count,
                          uint64_t offset, bool *eof)

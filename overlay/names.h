@@ -58,7 +58,10 @@ int ovl_names_put(struct ovl_names *set, const char *name, size_t len,
 /* 0 or -ENOENT. */
 int ovl_names_del(struct ovl_names *set, const char *name, size_t len);
 
-/* Borrowed, NULL where there is none. fileid, part and type may be changed. */
+/*
+ * Borrowed, NULL where there is none. fileid, part and type may be changed. The set
+ * remembers what was asked for: for the owner's lock this is a change as well.
+ */
 struct ovl_name *ovl_names_find(struct ovl_names *set, const char *name,
                                 size_t len);
 

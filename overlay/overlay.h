@@ -203,6 +203,9 @@ ssize_t ovl_read(struct ovl *fs, const struct ovl_caller *caller,
                  struct ovl_node *node, void *data, size_t count,
                  uint64_t offset, bool *eof);
 
+/* False: for this caller nothing can be read as below. */
+bool ovl_may_splice(const struct ovl *fs, const struct ovl_caller *caller);
+
 /*
  * The same into a pipe, by splice(2): no copy is made, and what is changed in the file
  * before the bytes are taken out of the pipe may show there. On an error, of which

@@ -20,7 +20,8 @@ static ssize_t read_piped(struct nfs3_request *request, uint64_t offset,
 	ssize_t got;
 	int pipe;
 
-	if (offset % PAGE_BYTES != 0)
+	if (offset % PAGE_BYTES != 0 ||
+	    !ovl_may_splice(request->fs, &request->caller))
 		return 0;
 	pipe = orpc_call_pipe(request->call, count);
 	if (pipe < 0)

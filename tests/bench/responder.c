@@ -98,7 +98,8 @@ static unsigned results(uint32_t prog, uint32_t proc, uint32_t count,
 
 static bool passes_on(uint32_t proc, uint32_t count)
 {
-	return makes_calls && proc == READ && count >= LARGE;
+	return makes_calls && proc == READ && count >= LARGE &&
+	       count <= MAX_DATA;
 }
 
 /* `end`: of the call. What it ends with is known, and so where that is. */
@@ -109,7 +110,8 @@ static void make_calls(uint32_t proc, const unsigned char *end)
 	switch (proc) {
 	case READ: /* offset, count */
 		if (!passes_on(proc, last))
-			floor_read(data, last, word_at(end - 8));
+			floor_read(data, last < MAX_DATA ? last : MAX_DATA,
+			           word_at(end - 8));
 		break;
 	case WRITE: /* offset, count, stable, data: zeros, of one of two sizes */
 		if (word_at(end - 4096 - 4) == 4096)

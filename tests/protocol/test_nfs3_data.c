@@ -178,6 +178,12 @@ END_TEST
 
 /* ---- without a copy ---- */
 
+/* Of a file in which no two places are alike, as far as one read or write goes. */
+static char byte_at(uint64_t offset)
+{
+	return (char)(offset * 7 + (offset >> 8));
+}
+
 /* In memory: of what is on a disk a loop cannot know whether it would wait. */
 static bool start_in_memory(void)
 {
@@ -189,7 +195,6 @@ static bool start_in_memory(void)
 	return true;
 }
 
-/* Of a file in which no two places are alike, as far as one read goes. */
 static void assert_data(nfs_fh3 fh, uint64_t offset, uint32_t count,
                         uint32_t there, uint64_t size)
 {
@@ -201,8 +206,7 @@ static void assert_data(nfs_fh3 fh, uint64_t offset, uint32_t count,
 	ck_assert_uint_eq(ok->file_attributes.post_op_attr_u.attributes.size,
 	                  size);
 	for (uint32_t i = 0; i < there; i++)
-		if (ok->data.data_val[i] !=
-		    (char)((offset + i) * 7 + ((offset + i) >> 8)))
+		if (ok->data.data_val[i] != byte_at(offset + i))
 			ck_abort_msg("byte %u from %llu is wrong", i,
 			             (unsigned long long)offset);
 }
@@ -213,7 +217,7 @@ static void write_data(nfs_fh3 fh, uint64_t offset, uint32_t count)
 
 	ck_assert_ptr_nonnull(data);
 	for (uint32_t i = 0; i < count; i++)
-		data[i] = (char)((offset + i) * 7 + ((offset + i) >> 8));
+		data[i] = byte_at(offset + i);
 	ck_assert_int_eq(
 		nfs_write(client, fh, offset, data, count, UNSTABLE)->status,
 		NFS3_OK);
@@ -397,7 +401,7 @@ START_TEST(a_mebibyte_is_written_at_once)
 
 	ck_assert_ptr_nonnull(data);
 	for (uint32_t i = 0; i < MIB; i++)
-		data[i] = (char)(i * 7 + (i >> 8));
+		data[i] = byte_at(i);
 	ck_assert_uint_eq(nfs_write(client, file, 0, data, MIB, UNSTABLE)
 	                          ->WRITE3res_u.resok.count,
 	                  MIB);
